@@ -1,0 +1,1 @@
+"""Decoding methods as generator functions: one sequence each, no batches, no caches, no tokenizer files."""

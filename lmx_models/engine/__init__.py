@@ -1,0 +1,1 @@
+"""What runs decoders: batched forwards over a cache of slots, a scheduler, sampling."""

@@ -1,0 +1,292 @@
+"""The bridge from lm_eval to the decoders: requests in, completions out. Likelihoods are lm_eval's own (`HFLM`)."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import inspect
+import logging
+import os
+import random
+import time
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from typing import Any, ClassVar
+
+import torch
+from lm_eval.api.instance import Instance
+from lm_eval.models.huggingface import HFLM
+from lm_eval.models.utils import normalize_gen_kwargs
+from tqdm import tqdm
+
+from lmx_models import zoo
+from lmx_models.arguments import build, fields_of, refuse_unknown
+from lmx_models.completion import Completion
+from lmx_models.decoding.base import Decoding
+from lmx_models.decoding.stopping import Stopping
+from lmx_models.decoding.trace import Trace
+from lmx_models.engine.sampling import Sampling, stream
+from lmx_models.engine.scheduler import Finished, Job, Scheduler
+from lmx_models.engine.self_check import check
+from lmx_models.engine.step_model import StepModel
+from lmx_models.loading import end_ids, no_remote_code, quiet_loading
+from lmx_models.records import RunStatistics, TraceFile
+from lmx_plugins.errors import UserError
+
+log = logging.getLogger(__name__)
+
+DEFAULT_MODEL = "smollm2-135m"
+# Settings of every method that are not the sampler's; `max_gen_toks` and `until` are lm_eval's own names.
+COMMON_GEN_KWARGS = (
+    "do_sample",
+    "until",
+    "max_gen_toks",
+    "max_new_tokens",
+    "max_tokens",
+    "max_completion_tokens",
+)
+# transformers options that tasks set to the value that means nothing; any other value is refused.
+NEUTRAL = {"num_beams": 1, "repetition_penalty": 1.0, "no_repeat_ngram_size": 0, "use_cache": True}
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """One text to write, ready for a decoder. `values`: run-level settings overlaid with the request's own."""
+
+    context: str
+    prompt: list[int]
+    sampling: Sampling
+    stopping: Stopping
+    values: Mapping[str, Any]
+    seeds: tuple[object, ...]
+
+    def rng(self, purpose: str) -> random.Random:
+        """Return this text's own stream of random numbers for one purpose."""
+        return stream(*self.seeds, purpose)
+
+
+class DecoderLM(HFLM):
+    """An lm_eval model whose texts are written by a decoder of lmx.
+
+    Args:
+        pretrained: a short name (``lmx models``), a Hub id, a local folder, or ``folder/file.gguf``.
+        seed: of all sampling; each text has its own stream, from seed, task, document and repeat.
+        traces: a file to which every finished text is appended with its trace (also ``LMX_TRACES``).
+        self_check: compare the engine with the stock model at load.
+        **kwargs: settings of the method (defaults for all requests), and any argument of lm_eval's ``hf``.
+    """
+
+    method: ClassVar[str]
+    configs: ClassVar[tuple[type, ...]] = ()  # the method's dataclasses, besides `Sampling`
+    own_arguments: ClassVar[tuple[str, ...]] = ()
+    models_in_flight: ClassVar[int] = 1
+
+    def __init__(
+        self,
+        pretrained: Any = DEFAULT_MODEL,
+        seed: int = 1234,
+        traces: str | None = None,
+        self_check: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        settings = fields_of(Sampling, *self.configs)
+        hf = [name for name in inspect.signature(HFLM.__init__).parameters if name not in ("self", "kwargs")]
+        valid = {*hf, "seed", "traces", "self_check", "do_sample", *settings, *self.own_arguments}
+        refuse_unknown(kwargs, valid, f"--model {self.method} argument")
+        no_remote_code(kwargs)
+        if not isinstance(seed, int):
+            raise UserError(f"seed={seed!r} is not a whole number")
+        self.seed = seed
+        names = (*settings, "do_sample")
+        self.settings = {name: kwargs.pop(name) for name in names if name in kwargs}
+        self._configs(self.settings)  # refuse bad values before any weights are loaded
+        for name in self.own_arguments:
+            kwargs.pop(name, None)
+        self.notes: list[str] = []
+        self._asked_name = str(pretrained)
+        if isinstance(pretrained, str):
+            resolved = zoo.resolve(pretrained, revision=kwargs.get("revision"))
+            pretrained = resolved.pretrained
+            if resolved.revision:
+                kwargs.setdefault("revision", resolved.revision)
+            kwargs["use_safetensors"] = True  # a pickle of somebody else's could run code
+            if resolved.note:
+                self.notes.append(resolved.note)
+        with quiet_loading(self._asked_name):
+            super().__init__(pretrained=pretrained, **kwargs)
+        self._use_accelerate_ranks()
+        if getattr(self, "backend", "causal") != "causal":
+            raise UserError(f"{self._asked_name} is not a causal language model; use --model hf for it")
+        self.engine_difference = check(self.model, self._asked_name) if self_check else None
+        path = traces or os.environ.get("LMX_TRACES")
+        self.trace_file = TraceFile(path, self.rank) if path else None
+        self.statistics = RunStatistics()
+        self._gathered = self.statistics
+        self._truncated = 0
+
+    # What a method has to say of itself.
+
+    def decode(self, request: Request) -> Decoding:
+        """Return the decoder that writes the text of `request`."""
+        raise NotImplementedError
+
+    def step_models(self, rows: int) -> dict[str, StepModel]:
+        """Return the models that the decoder feeds, by the names it uses, with `rows` cache rows each."""
+        return {"ar": StepModel(self.model, rows)}
+
+    def source_ids(self) -> frozenset[int]:
+        """Return the ids that end a text."""
+        return end_ids(self.model, self.tokenizer)
+
+    # lm_eval's side.
+
+    def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[str]:
+        """Write a text for every request; each is a `Completion` that carries its trace."""
+        started = time.perf_counter()
+        todo = self._prepare(requests)
+        rows = max(1, min(self._rows(), len(todo)))
+        in_flight = min(rows * self.models_in_flight, max(1, len(todo)))
+        scheduler = Scheduler(self.step_models(in_flight), rows, in_flight)
+        texts: list[str] = [""] * len(requests)
+        order = sorted(range(len(todo)), key=lambda i: -len(todo[i].prompt))
+        jobs = (Job(i, functools.partial(self.decode, todo[i])) for i in order)
+        kept = 0
+        with tqdm(
+            total=len(todo),
+            disable=disable_tqdm or self.rank != 0,
+            desc=f"Running {self.method} generate_until",
+        ) as bar:
+            for finished in scheduler.run(jobs):
+                i = finished.key
+                assert isinstance(i, int)
+                texts[i] = self._finish(requests[i], todo[i], finished)
+                kept += len(finished.generation.tokens)
+                bar.set_postfix_str(f"{kept / (time.perf_counter() - started):.1f} tok/s", refresh=False)
+                bar.update()
+        self.statistics.seconds += time.perf_counter() - started
+        self._gather()
+        return texts
+
+    def get_model_info(self) -> dict[str, Any]:
+        """Return lm_eval's facts about the model, with the decoding's settings and run-level statistics."""
+        info: dict[str, Any] = super().get_model_info()
+        info["decoding"] = {
+            "method": self.method,
+            "model": self._asked_name,
+            "settings": self.describe(),
+            "seed": self.seed,
+            "loglikelihood": "lm_eval HFLM (exact, autoregressive)",
+            "engine_self_check": self.engine_difference,
+            "truncated_prompts": self._truncated,
+            "notes": self.notes,
+            **self._gathered.as_dict(),
+        }
+        return info
+
+    def describe(self) -> dict[str, Any]:
+        """Return every run-level setting, defaults included (requests may override them: see the samples)."""
+        return {k: v for config in self._configs(self.settings) for k, v in dataclasses.asdict(config).items()}
+
+    def _configs(self, values: Mapping[str, Any]) -> list[Any]:
+        return [self.sampling(values), *(build(config, values) for config in self.configs)]
+
+    @staticmethod
+    def sampling(values: Mapping[str, Any]) -> Sampling:
+        """Return the sampler's settings; as in lm_eval ``do_sample: false`` means greedy, whatever the temperature."""
+        values = dict(values)
+        if str(values.get("do_sample")).lower() == "false":
+            values["temperature"] = 0.0
+        elif str(values.get("do_sample")).lower() == "true":
+            values.setdefault("temperature", 1.0)
+        sampling: Sampling = build(Sampling, values)
+        return sampling
+
+    def _prepare(self, requests: Sequence[Instance]) -> list[Request]:
+        """Tokenize, truncate as lm_eval does (from the left, to leave room for max_gen_toks), and merge settings."""
+        seen: dict[Hashable, int] = {}
+        allowed = {*fields_of(Sampling, *self.configs), *COMMON_GEN_KWARGS}
+        eos = self.source_ids()
+        todo = []
+        before = self._truncated
+        for instance in requests:
+            context, gen_kwargs = instance.args
+            gen_kwargs = {k: v for k, v in gen_kwargs.items() if k not in NEUTRAL or v != NEUTRAL[k]}
+            refuse_unknown(gen_kwargs, allowed, f"generation argument of --model {self.method}")
+            given = dict(normalize_gen_kwargs(gen_kwargs, self.max_gen_toks))
+            limit, until = int(given.pop("max_gen_toks")), [s for s in given.pop("until") if s]
+            if "do_sample" not in gen_kwargs and "temperature" not in gen_kwargs:
+                given.pop("do_sample", None)  # lm_eval's guess; then the run-level setting holds
+            room = self.max_length - limit
+            if limit < 1 or room < 1:
+                raise UserError(
+                    f"max_gen_toks={limit} must be at least 1 and leave room for a prompt in the context of "
+                    f"{self.max_length} tokens: set --gen_kwargs max_gen_toks=N"
+                )
+            prompt = self.tok_encode(context) or [self.prefix_token_id]
+            if len(prompt) > room:
+                self._truncated += 1
+                prompt = prompt[-room:]
+            where = (instance.task_name, instance.doc_id, instance.idx)
+            repeat = seen[where] = seen.get(where, -1) + 1
+            values = {**self.settings, **given}
+            stopping = Stopping(limit, eos, tuple(until), self._decode_text)
+            seeds = (self.seed, *where, repeat)
+            todo.append(Request(context, prompt, self.sampling(values), stopping, values, seeds))
+        if self._truncated > before:
+            log.warning(
+                "%d of %d prompts were longer than the context (%d tokens) less max_gen_toks and lost their beginning",
+                self._truncated - before,
+                len(todo),
+                self.max_length,
+            )
+        return todo
+
+    def _finish(self, instance: Instance, request: Request, finished: Finished) -> Completion:
+        generation = finished.generation
+        trace = Trace(
+            tokens=generation.tokens,
+            segments=generation.segments,
+            finish=generation.finish,
+            prompt_tokens=len(request.prompt),
+            dropped=generation.dropped,
+            cost=finished.cost,
+            seconds_to_first=round(finished.seconds_to_first, 4),
+            seconds=round(finished.seconds, 4),
+            extra=generation.extra,
+        )
+        text = Completion(request.stopping.text(generation.tokens), trace)
+        if self.trace_file:
+            repeat = int(str(request.seeds[-1]))
+            self.trace_file.write(instance.task_name, instance.doc_id, repeat, request.context, text)
+        self.statistics.add(text)
+        self.cache_hook.add_partial("generate_until", instance.args, text)
+        return text
+
+    def _decode_text(self, tokens: Iterable[int]) -> str:
+        text: str = self.tokenizer.decode(list(tokens), skip_special_tokens=True)
+        return text
+
+    def _rows(self) -> int:
+        if isinstance(self.batch_size, int):
+            return self.batch_size
+        return 16 if self.device.type == "cpu" else 64
+
+    def _use_accelerate_ranks(self) -> None:
+        # lm_eval shards documents over processes only where it sees several GPUs; on CPUs it would run them all twice.
+        accelerator = getattr(self, "accelerator", None)
+        if accelerator is not None and accelerator.num_processes > 1 and self.world_size == 1:
+            self._rank, self._world_size = accelerator.process_index, accelerator.num_processes
+
+    def _gather(self) -> None:
+        """Bring the statistics of all ranks together on rank 0 (every rank calls this the same number of times)."""
+        total = RunStatistics()
+        for statistics in self.gather_object(self.statistics) or []:
+            total.merge(statistics)
+        self._gathered = total
+
+    def gather_object(self, obj: Any, dst: int = 0) -> list[Any] | None:
+        """Gather `obj` from all ranks on rank `dst`; None elsewhere."""
+        if self.world_size <= 1:
+            return [obj]
+        result: list[Any] | None = [None] * self.world_size if self.rank == dst else None
+        torch.distributed.gather_object(obj=obj, object_gather_list=result, dst=dst)
+        return result

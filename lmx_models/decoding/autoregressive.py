@@ -1,0 +1,34 @@
+"""Plain autoregressive sampling."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+from lmx_models.decoding.base import Decoding, Feed, Generation, Segment
+from lmx_models.decoding.stopping import Stopping
+from lmx_models.engine.sampling import Sampling, sample
+
+
+def autoregressive(
+    prompt: Sequence[int],
+    model: str,
+    sampling: Sampling,
+    stopping: Stopping,
+    rng: random.Random,
+    source: str = "ar",
+) -> Decoding:
+    """Write one token at a time with `model` until a stop condition holds.
+
+    Args:
+        prompt: ids of the prompt, at least one.
+        rng: the sequence's own stream of random numbers; not touched at temperature 0.
+        source: name of the segment in the trace.
+    """
+    tokens: list[int] = []
+    logits = yield Feed(model, prompt)
+    while True:
+        tokens.append(sample(logits[-1], sampling, rng))
+        if finish := stopping.check(tokens):
+            return Generation(tokens, [Segment(source, 0, len(tokens))], finish)
+        logits = yield Feed(model, tokens[-1:])

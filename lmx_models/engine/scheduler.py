@@ -1,0 +1,151 @@
+"""Drives many decoders at once: continuous batching for every method."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from lmx_models.decoding.base import Decoding, Feed, Generation
+from lmx_models.decoding.trace import ModelCost
+from lmx_models.engine.step_model import StepModel
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One text to write: `start` makes its decoder."""
+
+    key: Hashable
+    start: Callable[[], Decoding]
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A finished text with what it cost."""
+
+    key: Hashable
+    generation: Generation
+    cost: dict[str, ModelCost]
+    seconds_to_first: float
+    seconds: float
+
+
+@dataclass(slots=True)
+class _Live:
+    key: Hashable
+    decoding: Decoding
+    feed: Feed
+    started: float
+    first: float | None = None
+    cost: dict[str, ModelCost] = field(default_factory=dict)
+
+
+class Scheduler:
+    """Runs jobs over named models; names may share one `StepModel` (one set of weights, a cache row for each name).
+
+    Args:
+        models: by the names that decoders use in `Feed`.
+        rows: most sequences in one forward.
+        in_flight: most sequences alive at once; more than `rows` keeps forwards full when sequences alternate between
+            models. Each `StepModel` needs that many rows for every name that it has.
+        max_batched_tokens: most tokens in one forward (a single longer prompt still goes in one).
+    """
+
+    def __init__(
+        self,
+        models: Mapping[str, StepModel],
+        rows: int,
+        in_flight: int | None = None,
+        max_batched_tokens: int = 4096,
+    ) -> None:
+        self.models = models
+        self.rows = rows
+        self.in_flight = in_flight or rows
+        self.max_batched_tokens = max_batched_tokens
+        # Sequences wait by set of weights: names that share weights share forwards.
+        self._waiting: dict[int, deque[_Live]] = {id(model): deque() for model in models.values()}
+        self._step = {id(model): model for model in models.values()}
+
+    def run(self, jobs: Iterable[Job]) -> Iterator[Finished]:
+        """Yield each text as soon as it is finished; its place is filled only after the caller comes back."""
+        todo = iter(jobs)
+        live, exhausted = 0, False
+        try:
+            while True:
+                while live < self.in_flight and not exhausted:
+                    job = next(todo, None)
+                    if job is None:
+                        exhausted = True
+                        break
+                    decoding = job.start()
+                    sequence = _Live(job.key, decoding, next(decoding), time.perf_counter())
+                    live += 1
+                    self._wait(sequence)
+                if not live:
+                    return
+                for finished in self._forward():
+                    live -= 1
+                    yield finished
+        finally:
+            for waiting in self._waiting.values():
+                for sequence in waiting:
+                    self._release(sequence)
+                waiting.clear()
+
+    def _wait(self, sequence: _Live) -> None:
+        model, key = self.models[sequence.feed.model], (sequence.key, sequence.feed.model)
+        if not model.has(key):
+            model.open(key)
+        self._waiting[id(model)].append(sequence)
+
+    def _release(self, sequence: _Live) -> None:
+        for name, model in self.models.items():
+            model.close((sequence.key, name))
+
+    def _forward(self) -> list[Finished]:
+        """Run one forward of the model that most sequences wait for; return the texts that it finished."""
+        busiest = max(self._waiting, key=lambda model: len(self._waiting[model]))
+        batch = self._take(self._waiting[busiest])
+        feeds = [((sequence.key, sequence.feed.model), sequence.feed) for sequence in batch]
+        all_logits, seconds = self._step[busiest].step(feeds)
+        tokens = sum(len(feed.tokens) for _, feed in feeds)
+        finished = []
+        for sequence, logits in zip(batch, all_logits, strict=True):
+            self._account(sequence, seconds * len(sequence.feed.tokens) / tokens)
+            try:
+                sequence.feed = sequence.decoding.send(logits)
+            except StopIteration as end:
+                finished.append(self._finish(sequence, end.value))
+            else:
+                self._wait(sequence)
+        return finished
+
+    def _take(self, waiting: deque[_Live]) -> list[_Live]:
+        batch: list[_Live] = []
+        tokens = 0
+        while waiting and len(batch) < self.rows:
+            tokens += len(waiting[0].feed.tokens)
+            if batch and tokens > self.max_batched_tokens:
+                break
+            batch.append(waiting.popleft())
+        return batch
+
+    @staticmethod
+    def _account(sequence: _Live, seconds: float) -> None:
+        cost = sequence.cost.setdefault(sequence.feed.model, ModelCost())
+        if cost.forwards == 0:
+            cost.prefill += len(sequence.feed.tokens)
+            cost.seconds_prefill += seconds
+        else:
+            cost.decode += len(sequence.feed.tokens)
+            cost.seconds_decode += seconds
+        cost.forwards += 1
+        if sequence.first is None:
+            sequence.first = time.perf_counter()
+
+    def _finish(self, sequence: _Live, generation: Generation) -> Finished:
+        self._release(sequence)
+        now = time.perf_counter()
+        first = sequence.first if sequence.first is not None else now
+        return Finished(sequence.key, generation, sequence.cost, first - sequence.started, now - sequence.started)

@@ -1,0 +1,166 @@
+"""Attention of a flat batch over the slot cache, registered with transformers as ``lmx_slot``.
+
+All fed tokens of all rows lie in one sequence ``[1, tokens]``, so that linear layers see no padding and a prefill and
+many single steps share one forward. Only attention tells the rows apart, and it does so here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from transformers import AttentionInterface
+
+from lmx_models.engine.slot_cache import Plan, SlotCache, Span
+
+NAME = "lmx_slot"
+_active: ContextVar[SlotCache] = ContextVar("lmx_active_slot_cache")
+
+
+@contextmanager
+def slots_active(model: torch.nn.Module, cache: SlotCache) -> Iterator[None]:
+    """Route the attention of `model` to `cache` inside the block; outside, the model is as it was."""
+    configs: dict[int, Any] = {id(m.config): m.config for m in model.modules() if hasattr(m, "config")}
+    before = {key: config._attn_implementation for key, config in configs.items()}
+    token = _active.set(cache)
+    try:
+        for config in configs.values():
+            config._attn_implementation = NAME
+        yield
+    finally:
+        for key, config in configs.items():
+            config._attn_implementation = before[key]
+        _active.reset(token)
+
+
+def slot_attention(
+    module: torch.nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    scaling: float | None = None,
+    sliding_window: int | None = None,
+    softcap: float | None = None,
+    **kwargs: Any,
+) -> tuple[torch.Tensor, None]:
+    """Attend from each token to its row's slots.
+
+    Args:
+        query: ``[1, heads, tokens, dim]``. `key` and `value` are in the cache already and not looked at.
+        sliding_window: a token sees this many slots, itself included.
+
+    Returns:
+        ``[1, tokens, heads, dim]``, and None for the weights.
+    """
+    if kwargs.get("s_aux") is not None:
+        raise NotImplementedError("attention sinks")  # the self-check turns this into a refusal
+    cache = _active.get()
+    layer = cache.layers[cache.current]
+    keys, values, plan = layer.keys, layer.values, layer.plan
+    out = query.new_empty(query.shape[2], query.shape[1], values.shape[3])
+    attend = _rows_padded if query.is_cuda else _rows_one_by_one
+    attend(query[0], keys, values, plan, out, scaling, sliding_window, softcap)
+    return out.unsqueeze(0), None
+
+
+def _rows_one_by_one(
+    query: torch.Tensor,
+    keys: torch.Tensor,
+    values: torch.Tensor,
+    plan: Plan,
+    out: torch.Tensor,
+    scaling: float | None,
+    window: int | None,
+    softcap: float | None,
+) -> None:
+    """One call a row, over exactly the slots in use: on a CPU, reading padding costs more than a call."""
+    heads, kv_heads = query.shape[0], keys.shape[1]
+    for span in plan.spans:
+        end = span.at + span.n
+        first = max(0, span.at - window + 1) if window is not None and span.n == 1 else 0
+        k = keys[span.row, :, first:end].unsqueeze(0)
+        v = values[span.row, :, first:end].unsqueeze(0)
+        q = query[:, span.begin : span.begin + span.n]
+        # Heads that share keys become further queries of one head, so that no key is copied.
+        q = q.reshape(1, kv_heads, heads // kv_heads * span.n, -1)
+        mask = None
+        if span.n > 1:
+            mask = _span_mask(plan, span, window, query.device)
+            mask = mask.repeat(heads // kv_heads, 1)
+        o = _attend(q, k, v, mask, scaling, softcap)
+        out[span.begin : span.begin + span.n] = o.reshape(heads, span.n, -1).transpose(0, 1)
+
+
+def _rows_padded(
+    query: torch.Tensor,
+    keys: torch.Tensor,
+    values: torch.Tensor,
+    plan: Plan,
+    out: torch.Tensor,
+    scaling: float | None,
+    window: int | None,
+    softcap: float | None,
+) -> None:
+    """One call for all rows, padded to the longest: what a GPU likes."""
+    heads, kv_heads = query.shape[0], keys.shape[1]
+    group = heads // kv_heads
+    n = max(span.n for span in plan.spans)
+    end = max(span.at + span.n for span in plan.spans)
+    rows = [span.row for span in plan.spans]
+    if rows == list(range(rows[0], rows[0] + len(rows))):
+        k, v = (x[rows[0] : rows[0] + len(rows), :, :end] for x in (keys, values))
+    else:
+        index = torch.tensor(rows, device=query.device)
+        k, v = (x[:, :, :end].index_select(0, index) for x in (keys, values))
+    q = query.new_zeros(len(rows), heads, n, query.shape[2])
+    for i, span in enumerate(plan.spans):
+        q[i, :, : span.n] = query[:, span.begin : span.begin + span.n]
+    name = ("padded", window)
+    if name not in plan.masks:
+        mask = torch.ones(len(rows), 1, n, end, dtype=torch.bool, device=query.device)
+        for i, span in enumerate(plan.spans):  # padding queries see everything; their output is not read
+            mask[i, 0, : span.n] = False
+            mask[i, 0, : span.n, : span.at + span.n] = _span_mask(plan, span, window, query.device)
+        plan.masks[name] = mask.repeat(1, 1, group, 1)
+    o = _attend(q.reshape(len(rows), kv_heads, group * n, -1), k, v, plan.masks[name], scaling, softcap)
+    o = o.reshape(len(rows), heads, n, -1)
+    for i, span in enumerate(plan.spans):
+        out[span.begin : span.begin + span.n] = o[i, :, : span.n].transpose(0, 1)
+
+
+def _span_mask(plan: Plan, span: Span, window: int | None, device: torch.device) -> torch.Tensor:
+    """What the span's tokens may see: bool ``[n, at + n]``."""
+    name = (span, window)
+    if name not in plan.masks:
+        slot = torch.arange(span.at + span.n, device=device)
+        own = torch.arange(span.at, span.at + span.n, device=device)[:, None]
+        mask = torch.ones(span.n, span.at + span.n, dtype=torch.bool, device=device) if span.full else slot <= own
+        if window is not None:
+            mask = mask & (slot > own - window)
+        plan.masks[name] = mask
+    return plan.masks[name]
+
+
+def _attend(
+    q: torch.Tensor,
+    k: torch.Tensor,
+    v: torch.Tensor,
+    mask: torch.Tensor | None,
+    scaling: float | None,
+    softcap: float | None,
+) -> torch.Tensor:
+    if softcap is None:
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=scaling)
+    scores = q @ k.transpose(-1, -2) * (scaling if scaling is not None else q.shape[-1] ** -0.5)
+    scores = torch.tanh(scores / softcap) * softcap
+    if mask is not None:
+        scores = scores.masked_fill(~mask, float("-inf"))
+    return torch.softmax(scores.float(), dim=-1).to(q.dtype) @ v
+
+
+AttentionInterface.register(NAME, slot_attention)

@@ -1,0 +1,103 @@
+"""A transformers model as the scheduler sees it: rows to open and close, feeds in, logits out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Hashable, Sequence
+from typing import Any
+
+import torch
+
+from lmx_models.decoding.base import Feed
+from lmx_models.engine.slot_attention import slots_active
+from lmx_models.engine.slot_cache import Plan, SlotCache, Span
+
+
+class StepModel:
+    """One set of weights, with a slot cache of `rows` rows.
+
+    Any unmodified causal model of transformers works whose attention goes through its `AttentionInterface` and takes
+    ``position_ids``; `lmx_models.engine.self_check.check` tells whether a model does.
+    """
+
+    def __init__(self, model: Any, rows: int) -> None:
+        self.model = model
+        self.cache = SlotCache(rows)
+        self._free = list(range(rows - 1, -1, -1))
+        self._row: dict[Hashable, int] = {}
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model's inputs go."""
+        device: torch.device = self.model.device
+        return device
+
+    def open(self, key: Hashable) -> None:
+        """Give the sequence `key` an empty row."""
+        row = self._free.pop()
+        self._row[key] = row
+        self.cache.lengths[row] = 0
+
+    def close(self, key: Hashable) -> None:
+        """Take the row of `key` back, if it has one."""
+        if (row := self._row.pop(key, None)) is not None:
+            self._free.append(row)
+
+    def has(self, key: Hashable) -> bool:
+        """Tell whether `key` has a row."""
+        return key in self._row
+
+    def length(self, key: Hashable) -> int:
+        """Return the number of tokens cached for `key`."""
+        return self.cache.lengths[self._row[key]]
+
+    @torch.inference_mode()
+    def step(self, feeds: Sequence[tuple[Hashable, Feed]]) -> tuple[list[torch.Tensor], float]:
+        """Run one forward for all `feeds` (at most one a key).
+
+        Returns:
+            For each feed its logits, fp32 ``[feed.logits, vocabulary]`` on the model's device, and the seconds taken.
+        """
+        started = time.perf_counter()
+        spans: list[Span] = []
+        tokens: list[int] = []
+        positions: list[int] = []
+        slots: list[int] = []
+        wanted: list[int] = []
+        feeds_by_row = sorted(feeds, key=lambda pair: self._row[pair[0]])
+        for key, feed in feeds_by_row:
+            row, n = self._row[key], len(feed.tokens)
+            at = self.cache.lengths[row] if feed.at is None else feed.at
+            if n == 0 or at > self.cache.lengths[row]:
+                raise ValueError(f"cannot feed {n} tokens at slot {at} of a row with {self.cache.lengths[row]}")
+            spans.append(Span(row, at, len(tokens), n, feed.full))
+            tokens.extend(feed.tokens)
+            positions.extend(range(at, at + n) if feed.positions is None else feed.positions)
+            slots.extend(range(at, at + n))
+            wanted.extend(range(len(tokens) - feed.logits, len(tokens)))
+        self.cache.reserve(max(slots) + 1)
+
+        def tensor(values: list[int]) -> torch.Tensor:
+            return torch.tensor(values, device=self.device)
+
+        rows = [span.row for span in spans for _ in range(span.n)]
+        self.cache.plan = Plan(spans, tensor(rows), tensor(slots))
+        with slots_active(self.model, self.cache):
+            output = self.model(
+                input_ids=tensor(tokens).unsqueeze(0),
+                position_ids=tensor(positions).unsqueeze(0),
+                # transformers hands a 4-D mask on as it is; the attention function reads the plan instead.
+                attention_mask=torch.ones(1, 1, 1, 1, dtype=torch.bool, device=self.device),
+                past_key_values=self.cache,
+                use_cache=True,
+                logits_to_keep=tensor(wanted),
+            )
+        self.cache.plan = None
+        logits = output.logits[0].float()
+        by_key: dict[Hashable, torch.Tensor] = {}
+        begin = 0
+        for (key, feed), span in zip(feeds_by_row, spans, strict=True):
+            self.cache.lengths[span.row] = span.at + (span.n if feed.keep is None else feed.keep)
+            by_key[key] = logits[begin : begin + feed.logits]
+            begin += feed.logits
+        return [by_key[key] for key, _ in feeds], time.perf_counter() - started

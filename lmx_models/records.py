@@ -1,0 +1,123 @@
+"""What a run keeps besides lm_eval's files: a trace of every text, and statistics over all of them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import IO, Any
+
+from lmx_models.completion import Completion
+from lmx_models.decoding.trace import ModelCost
+from lmx_plugins.errors import UserError
+
+
+class TraceFile:
+    """Appends one JSON line per finished text; opened (and found unwritable) before the run.
+
+    Lines join lm_eval's samples file on ``(task, doc_id, prompt_hash)``.
+    """
+
+    def __init__(self, path: str, rank: int) -> None:
+        self.path = Path(path if rank == 0 else f"{path}.rank{rank}")
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._file: IO[str] = self.path.open("a", encoding="utf-8")
+        except OSError as error:
+            raise UserError(
+                f"cannot write traces to {self.path} ({error.strerror}): name a file in a writable folder, "
+                "with traces=FILE or LMX_TRACES=FILE"
+            ) from error
+
+    def write(self, task: str | None, doc_id: int | None, repeat: int, prompt: str, text: Completion) -> None:
+        """Append one text; it is on disk when this returns."""
+        line = {
+            "task": task,
+            "doc_id": doc_id,
+            "repeat": repeat,
+            "prompt_hash": hashlib.sha256(prompt.encode()).hexdigest(),
+            "text": str(text),
+            "trace": text.trace.as_dict(),
+        }
+        self._file.write(json.dumps(line, ensure_ascii=False) + "\n")
+        self._file.flush()
+        os.fsync(self._file.fileno())
+
+
+class RunStatistics:
+    """Sums over the traces of a run. Plain numbers only, so that ranks can gather and add them."""
+
+    def __init__(self) -> None:
+        self.texts = self.kept = self.dropped = 0
+        self.seconds = 0.0
+        self.finish: dict[str, int] = {}
+        self.by_source: dict[str, int] = {}
+        self.cost: dict[str, ModelCost] = {}
+        self.consultations = 0
+
+    def add(self, text: Completion) -> None:
+        """Count one text."""
+        trace = text.trace
+        self.texts += 1
+        self.kept += trace.kept
+        self.dropped += trace.dropped
+        self.finish[trace.finish] = self.finish.get(trace.finish, 0) + 1
+        self.consultations += len(trace.extra.get("consultations", ()))
+        for source, tokens in trace.by_source().items():
+            self.by_source[source] = self.by_source.get(source, 0) + tokens
+        for name, cost in trace.cost.items():
+            self.cost.setdefault(name, ModelCost()).add(cost)
+
+    def merge(self, other: RunStatistics) -> None:
+        """Add the statistics of another rank; the ranks ran side by side, so the longest time counts."""
+        self.texts += other.texts
+        self.kept += other.kept
+        self.dropped += other.dropped
+        self.consultations += other.consultations
+        self.seconds = max(self.seconds, other.seconds)
+        for mine, theirs in ((self.finish, other.finish), (self.by_source, other.by_source)):
+            for name, count in theirs.items():
+                mine[name] = mine.get(name, 0) + count
+        for name, cost in other.cost.items():
+            self.cost.setdefault(name, ModelCost()).add(cost)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what goes into the results file.
+
+        tokens_per_forward: kept tokens per forward that a text took part in. p_cache: kept / fed tokens. A model's
+        prefill is the first feed of each text; its seconds are a text's share of each forward by tokens.
+        """
+        forwards = sum(cost.forwards for cost in self.cost.values())
+        fed = sum(cost.prefill + cost.decode for cost in self.cost.values())
+        report: dict[str, Any] = {
+            "texts": self.texts,
+            "tokens_kept": self.kept,
+            "tokens_dropped": self.dropped,
+            "tokens_fed": fed,
+            "forwards": forwards,
+            "tokens_per_forward": _ratio(self.kept, forwards),
+            "p_cache": _ratio(self.kept, fed),
+            "seconds": round(self.seconds, 3),
+            "tokens_per_second": _ratio(self.kept, self.seconds),
+            "finish": dict(sorted(self.finish.items())),
+            "tokens_by_source": self.by_source,
+            "models": {
+                name: {
+                    "forwards": cost.forwards,
+                    "prefill_tokens": cost.prefill,
+                    "decode_tokens": cost.decode,
+                    "prefill_tokens_per_second": _ratio(cost.prefill, cost.seconds_prefill),
+                    "decode_tokens_per_second": _ratio(cost.decode, cost.seconds_decode),
+                }
+                for name, cost in self.cost.items()
+            },
+        }
+        if "oracle" in self.by_source or self.consultations:
+            report["consultations"] = self.consultations
+            report["oracle_share"] = _ratio(self.by_source.get("oracle", 0), self.kept)
+        return report
+
+
+def _ratio(a: float, b: float) -> float | None:
+    return round(a / b, 4) if b else None

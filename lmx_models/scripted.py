@@ -1,0 +1,118 @@
+"""``--model scripted``: a deterministic fake model, for tests, users who try a task, and plugin authors."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any, ClassVar
+
+from lm_eval.api.instance import Instance
+from lm_eval.api.model import LM
+
+from lmx_models.arguments import refuse_unknown
+from lmx_models.completion import Completion
+from lmx_models.decoding.base import Segment
+from lmx_models.decoding.trace import ModelCost, Trace
+from lmx_models.records import RunStatistics
+from lmx_plugins.errors import UserError, unknown
+
+FINISHES = ("eos", "stop", "length", "context")
+
+
+class ScriptedLM(LM):
+    """Answers from a script instead of weights; tokens are the text's UTF-8 bytes.
+
+    Args:
+        text: the answer to everything; ``{prompt}`` in it is the prompt itself (an echo).
+        responses: a JSONL file of answers, ``{"text": ..., "finish": ...}`` a line, taken by document number
+            (modulo their count); ``finish`` is optional.
+        finish: the finish reason of every answer that names none.
+        batch_size, max_batch_size, device: taken and ignored, since lm_eval passes them.
+
+    Likelihoods are fixed numbers made from the text (a hash), so multiple choice runs and means nothing.
+    """
+
+    method: ClassVar[str] = "scripted"
+
+    def __init__(
+        self,
+        text: str = "A scripted answer.",
+        responses: str | None = None,
+        finish: str = "eos",
+        batch_size: Any = None,
+        max_batch_size: Any = None,
+        device: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__()
+        refuse_unknown(kwargs, ("text", "responses", "finish"), "--model scripted argument")
+        _check_finish(finish, "finish")
+        default = {"text": str(text), "finish": finish}
+        self.script = [default] if responses is None else _read_script(Path(responses), finish)
+        self.statistics = RunStatistics()
+
+    def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[str]:
+        """Answer every request from the script; each answer carries a trace, as a decoder's would."""
+        return [self._answer(request) for request in requests]
+
+    def loglikelihood(self, requests: list[Instance], disable_tqdm: bool = False) -> list[tuple[float, bool]]:
+        """Return a fixed number of nats for every continuation, by its hash and length."""
+        return [(-_unit("".join(request.args)) * (1 + len(request.args[1])), False) for request in requests]
+
+    def loglikelihood_rolling(self, requests: list[Instance], disable_tqdm: bool = False) -> list[float]:
+        """Return a fixed number of nats for every text, by its hash and length."""
+        return [-_unit(request.args[0]) * (1 + len(request.args[0])) for request in requests]
+
+    def apply_chat_template(self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True) -> str:
+        """Render a chat as ``role: content`` lines."""
+        lines = [f"{message['role']}: {message['content']}" for message in chat_history]
+        return "\n".join([*lines, "assistant:"] if add_generation_prompt else lines)
+
+    @property
+    def tokenizer_name(self) -> str:
+        """Name for lm_eval's request cache."""
+        return "scripted"
+
+    def get_model_info(self) -> dict[str, Any]:
+        """Return the statistics that a decoder would."""
+        return {"decoding": {"method": self.method, "answers": len(self.script), **self.statistics.as_dict()}}
+
+    def _answer(self, request: Instance) -> Completion:
+        prompt = request.args[0]
+        answer = self.script[(request.doc_id or 0) % len(self.script)]
+        text = answer["text"].replace("{prompt}", prompt)
+        tokens = list(text.encode())
+        cost = {"scripted": ModelCost(forwards=len(tokens), prefill=len(prompt.encode()), decode=len(tokens))}
+        segments = [Segment("scripted", 0, len(tokens))] if tokens else []
+        trace = Trace(tokens, segments, answer["finish"], prompt_tokens=len(prompt.encode()), cost=cost)
+        completion = Completion(text, trace)
+        self.statistics.add(completion)
+        return completion
+
+
+def _unit(text: str) -> float:
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") / 2**32
+
+
+def _check_finish(finish: object, where: str) -> None:
+    if finish not in FINISHES:
+        raise unknown(where, str(finish), FINISHES)
+
+
+def _read_script(path: Path, finish: str) -> list[dict[str, str]]:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"cannot read responses={path}: {error}") from error
+    script = []
+    for number, line in enumerate(lines, 1):
+        try:
+            answer = json.loads(line)
+            script.append({"text": str(answer["text"]), "finish": answer.get("finish", finish)})
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise UserError(f'{path}, line {number}: not a JSON object with a field "text" ({error!r})') from error
+        _check_finish(script[-1]["finish"], f"{path}, line {number}: finish")
+    if not script:
+        raise UserError(f'responses={path} is empty: write one {{"text": ...}} a line')
+    return script
