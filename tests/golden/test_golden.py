@@ -1,0 +1,63 @@
+"""Runs every golden case in the folders next to this file. Adding a case means editing the JSON only."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lmx_metrics import golden, structure, termination
+
+FOLDER = Path(__file__).parent
+
+
+def score_constraint50(doc: dict[str, Any], text: str) -> dict[str, float]:
+    return {**structure.score(text), **termination.score(text)}
+
+
+SCORERS = {"constraint50": score_constraint50}
+CASES = [
+    pytest.param(folder, case, id=f"{folder}/{path.stem}: {case.name}")
+    for folder in SCORERS
+    for path in sorted((FOLDER / folder).glob("*.json"))
+    for case in golden.load(path)
+]
+
+
+@pytest.mark.parametrize(("folder", "case"), CASES)
+def test_golden_case(folder: str, case: golden.Case) -> None:
+    wrong = golden.check(case, SCORERS[folder])
+    assert not wrong, f"{case.why}\n" + "\n".join(wrong)
+
+
+def test_there_are_cases_for_every_metric() -> None:
+    named = {name for param in CASES for name in param.values[1].expected}
+    assert len(CASES) >= 40
+    assert named >= set(score_constraint50({}, "text")) - {"share_strict", "share_loose", "stop_unknown"}
+
+
+def test_a_wrong_value_is_reported() -> None:
+    case = golden.Case("n", "w", "lol", {"goal_strict": 1, "no_such": 0})
+    first, second = golden.check(case, score_constraint50)
+    assert first == "goal_strict: expected 1, got 0"
+    assert second.startswith("no_such: there is no such metric")
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([], "expected a list"),
+        ([{"name": "a"}], "case 1: field 'why' is missing"),
+        ([{"name": "a", "why": "b", "response": "", "expected": {}}], "at least one metric"),
+        ([{"name": "a", "why": "b", "response": "", "expected": {"x": 1}, "wy": 0}], "unknown field 'wy'"),
+        ([{"name": "a", "why": "b", "response": "", "expected": {"x": 1}, "trace": {}}], "needs 'finish'"),
+        ([{"name": "a", "why": "b", "response": "", "expected": {"x": 1}}] * 2, "two cases are called 'a'"),
+    ],
+)
+def test_a_damaged_file_says_where(tmp_path: Path, rows: list[Any], message: str) -> None:
+    path = tmp_path / "cases.json"
+    path.write_text(json.dumps(rows), encoding="utf-8")
+    with pytest.raises(ValueError, match=message):
+        golden.load(path)
