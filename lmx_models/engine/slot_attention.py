@@ -80,12 +80,22 @@ def _rows_one_by_one(
 ) -> None:
     """One call a row, over exactly the slots in use: on a CPU, reading padding costs more than a call."""
     heads, kv_heads = query.shape[0], keys.shape[1]
-    for span in plan.spans:
+    spans = plan.spans
+    singles = [span for span in spans if span.n == 1]
+    if window is None and softcap is None and len(singles) > 1 and _adjacent(singles):
+        _single_tokens(query, keys, values, singles, plan, out, scaling)
+        spans = [span for span in spans if span.n > 1]
+    for span in spans:
         end = span.at + span.n
         first = max(0, span.at - window + 1) if window is not None and span.n == 1 else 0
         k = keys[span.row, :, first:end].unsqueeze(0)
         v = values[span.row, :, first:end].unsqueeze(0)
         q = query[:, span.begin : span.begin + span.n]
+        if span.at == 0 and span.n > 1 and window is None and softcap is None and not span.full:
+            # A whole prompt: the kernel's own causal mask halves the work.
+            o = F.scaled_dot_product_attention(q[None], k, v, is_causal=True, scale=scaling, enable_gqa=True)
+            out[span.begin : span.begin + span.n] = o[0].transpose(0, 1)
+            continue
         # Heads that share keys become further queries of one head, so that no key is copied.
         q = q.reshape(1, kv_heads, heads // kv_heads * span.n, -1)
         mask = None
@@ -94,6 +104,34 @@ def _rows_one_by_one(
             mask = mask.repeat(heads // kv_heads, 1)
         o = _attend(q, k, v, mask, scaling, softcap)
         out[span.begin : span.begin + span.n] = o.reshape(heads, span.n, -1).transpose(0, 1)
+
+
+def _single_tokens(
+    query: torch.Tensor,
+    keys: torch.Tensor,
+    values: torch.Tensor,
+    spans: list[Span],
+    plan: Plan,
+    out: torch.Tensor,
+    scaling: float | None,
+) -> None:
+    """One token in each of some adjacent rows: three plain operations, without copying a key."""
+    rows, end = slice(spans[0].row, spans[-1].row + 1), max(span.at for span in spans) + 1
+    if "tokens" not in plan.masks:
+        ends = torch.tensor([span.at for span in spans])
+        plan.masks["tokens"] = torch.tensor([span.begin for span in spans])
+        unused = torch.arange(end) > ends[:, None]
+        plan.masks["unused"] = torch.zeros(len(spans), 1, 1, end).masked_fill(unused[:, None, None], float("-inf"))
+    tokens = plan.masks["tokens"]
+    k, v = keys[rows, :, :end], values[rows, :, :end]
+    q = query[:, tokens].transpose(0, 1).reshape(len(spans), keys.shape[1], -1, query.shape[2])
+    scores = (q @ k.transpose(-1, -2)).float() * (scaling if scaling is not None else query.shape[2] ** -0.5)
+    o = torch.softmax(scores.add_(plan.masks["unused"]), dim=-1).to(v.dtype) @ v
+    out[tokens] = o.reshape(len(spans), query.shape[0], -1)
+
+
+def _adjacent(spans: list[Span]) -> bool:
+    return all(b.row == a.row + 1 for a, b in zip(spans, spans[1:], strict=False))
 
 
 def _rows_padded(
@@ -112,7 +150,7 @@ def _rows_padded(
     n = max(span.n for span in plan.spans)
     end = max(span.at + span.n for span in plan.spans)
     rows = [span.row for span in plan.spans]
-    if rows == list(range(rows[0], rows[0] + len(rows))):
+    if _adjacent(plan.spans):
         k, v = (x[rows[0] : rows[0] + len(rows), :, :end] for x in (keys, values))
     else:
         index = torch.tensor(rows, device=query.device)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Hashable, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import torch
 
 from lmx_models.decoding.base import Feed
+from lmx_models.engine.packed_linear import packed
 from lmx_models.engine.slot_attention import slots_active
 from lmx_models.engine.slot_cache import Plan, SlotCache, Span
 
@@ -23,6 +25,7 @@ class StepModel:
     def __init__(self, model: Any, rows: int) -> None:
         self.model = model
         self.cache = SlotCache(rows)
+        self._packed = packed(model)
         self._free = list(range(rows - 1, -1, -1))
         self._row: dict[Hashable, int] = {}
 
@@ -82,7 +85,8 @@ class StepModel:
 
         rows = [span.row for span in spans for _ in range(span.n)]
         self.cache.plan = Plan(spans, tensor(rows), tensor(slots))
-        with slots_active(self.model, self.cache):
+        fast = self._packed.active() if self._packed else nullcontext()
+        with slots_active(self.model, self.cache), fast:
             output = self.model(
                 input_ids=tensor(tokens).unsqueeze(0),
                 position_ids=tensor(positions).unsqueeze(0),

@@ -42,7 +42,9 @@ ARCHITECTURES: dict[str, PretrainedConfig] = {
     "qwen2": Qwen2Config(**_SMALL),
     "qwen3": Qwen3Config(**_SMALL),
     "gemma2": Gemma2Config(**_SMALL, sliding_window=5),
-    "gemma3": Gemma3TextConfig(**_SMALL, sliding_window=5, layer_types=["sliding_attention", "full_attention", "sliding_attention"]),
+    "gemma3": Gemma3TextConfig(
+        **_SMALL, sliding_window=5, layer_types=["sliding_attention", "full_attention", "sliding_attention"]
+    ),
     "gpt2": GPT2Config(vocab_size=VOCABULARY, n_embd=32, n_layer=2, n_head=4, n_positions=256),
 }
 

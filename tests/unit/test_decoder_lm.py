@@ -1,11 +1,13 @@
 """The lm_eval side of the decoders, on the shipped tiny models: arguments, requests, traces, statistics."""
 
 import json
+from pathlib import Path
 
 import pytest
 from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
 
+import lmx_tasks
 from lmx_models import zoo
 from lmx_models.arguments import build
 from lmx_models.autoregressive import AutoregressiveLM
@@ -16,18 +18,19 @@ from lmx_models.engine.sampling import Sampling
 from lmx_models.guided import GuidedLM
 from lmx_plugins.errors import UserError
 
-WORDS = ["apple", "lion", "red", "hammer", "rose", "trout", "oak", "piano"]
+DATA = Path(lmx_tasks.__file__).parent / "constraint_tiny" / "data" / "tiny.jsonl"
+PROMPTS = [json.loads(line)["prompt"] for line in DATA.read_text().splitlines()[:6]]
 FAST = {"device": "cpu", "batch_size": 4}
 
 
 def requests(n: int = 6, repeats: int = 1, **gen_kwargs) -> list[Instance]:
-    """Return requests over different prompts (any text will do)."""
+    """Return requests for short sectioned answers, which the tiny models were trained on."""
     gen_kwargs = {"until": [], "max_gen_toks": 24, **gen_kwargs}
     made = [
         Instance(
             "generate_until",
             {},
-            (f"How many of these words are animals? {' '.join(WORDS[: i + 1])}\n", dict(gen_kwargs)),
+            (PROMPTS[i] + "\n", dict(gen_kwargs)),
             0,
             ("some_task", i, repeats),
         )

@@ -35,9 +35,7 @@ def sealed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(zoo, "TINY", tmp_path / "tiny")
-    monkeypatch.setattr(
-        zoo_hub, "_question", lambda repo, revision: pytest.fail(f"the Hub was asked for {repo}")
-    )
+    monkeypatch.setattr(zoo_hub, "_question", lambda repo, revision: pytest.fail(f"the Hub was asked for {repo}"))
     zoo_hub.forget()
 
 
@@ -213,9 +211,7 @@ def test_offline_is_honoured(monkeypatch: pytest.MonkeyPatch, variable: str) -> 
     assert not zoo.available("qwen3-0.6b")
 
 
-def test_reachable_hub_is_left_to_the_loader_at_one_commit(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_reachable_hub_is_left_to_the_loader_at_one_commit(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(zoo_hub, "_question", lambda repo, revision: zoo_hub.Answer(True, commit="abc"))
     found = zoo.resolve("qwen3-0.6b")
     assert (found.pretrained, found.revision, found.origin) == ("Qwen/Qwen3-0.6B", "abc", "hub")
@@ -224,9 +220,7 @@ def test_reachable_hub_is_left_to_the_loader_at_one_commit(
 
 
 def test_what_the_hub_refuses_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        zoo_hub, "_question", lambda repo, revision: zoo_hub.Answer(True, zoo_hub.NO_SUCH_MODEL)
-    )
+    monkeypatch.setattr(zoo_hub, "_question", lambda repo, revision: zoo_hub.Answer(True, zoo_hub.NO_SUCH_MODEL))
     with pytest.raises(UserError, match="cannot use model 'org/modle': the Hub knows no such model"):
         zoo.resolve("org/modle")
     with pytest.raises(UserError, match="did you mean 'tiny-oracle'"):
@@ -241,9 +235,7 @@ def test_what_the_hub_refuses_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
         (["model.gguf"], "no config.json"),
     ],
 )
-def test_question_looks_at_the_list_of_files(
-    monkeypatch: pytest.MonkeyPatch, files: list[str], problem: str
-) -> None:
+def test_question_looks_at_the_list_of_files(monkeypatch: pytest.MonkeyPatch, files: list[str], problem: str) -> None:
     import huggingface_hub
 
     class Api:
@@ -342,9 +334,7 @@ def test_reachable_hub_comes_first_and_a_broken_download_falls_back(
     assert "the download broke" in found.note
 
 
-def test_a_revision_is_not_silently_dropped(
-    monkeypatch: pytest.MonkeyPatch, no_hub: list[str], tmp_path: Path
-) -> None:
+def test_a_revision_is_not_silently_dropped(monkeypatch: pytest.MonkeyPatch, no_hub: list[str], tmp_path: Path) -> None:
     fake_wheel(monkeypatch)
     with pytest.raises(UserError, match="cannot get model 'smollm2-135m'"):
         zoo.resolve("smollm2-135m", revision="v2")

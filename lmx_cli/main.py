@@ -1,0 +1,75 @@
+"""The `lmx` command: its groups of commands, and what a user sees when something is wrong."""
+
+from __future__ import annotations
+
+import importlib.metadata as metadata
+import sys
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from lmx_cli import listing, models, plugins
+from lmx_plugins.errors import UserError, unknown
+from lmx_plugins.guards import error_line, wants_traceback
+
+
+class Commands(TyperGroup):
+    """A command group whose unknown commands are answered with the nearest one, in one line."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Find the command to run, or raise a `UserError` that names those there are."""
+        if args and not args[0].startswith("-") and self.get_command(ctx, args[0]) is None:
+            raise unknown("command", args[0], self.list_commands(ctx), f"See: {ctx.command_path} --help")
+        return super().resolve_command(ctx, args)
+
+
+app = typer.Typer(
+    cls=Commands,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Evaluate ways of decoding with lm-evaluation-harness. Plain `lm_eval` finds lmx's models and "
+    "tasks by itself; this command shows what is there.",
+)
+app.command("plugins")(plugins.plugins)
+app.command("ls")(listing.ls)
+app.add_typer(models.build(Commands), name="models")
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        python = sys.version.split()[0]
+        typer.echo(f"lmx {_installed('lmx-eval')} (lm_eval {_installed('lm_eval')}, Python {python})")
+        raise typer.Exit
+
+
+def _installed(distribution: str) -> str:
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return "not installed"
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the versions and exit.")
+    ] = False,
+) -> None:
+    """Hold the options of `lmx` itself; typer reads them from this signature."""
+
+
+def main() -> None:
+    """Run the command line; a user's mistake is one line on stderr and exit status 2."""
+    try:
+        app()
+    except UserError as error:
+        if wants_traceback():
+            raise
+        print(error_line(error), file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

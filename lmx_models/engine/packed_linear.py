@@ -1,0 +1,70 @@
+"""Linear layers with oneDNN's packed weights, for fp32 on CPUs.
+
+A decoding step multiplies a few rows with every weight matrix. PyTorch's fp32 path packs the whole matrix again in every
+call, and on some CPUs runs slow kernels besides; oneDNN with weights packed once took 19 ms instead of 49 ms for the
+matrix products of SmolLM2-135M at 8 rows (two cores, `benchmarks/packed_linear.py`). The price is a second copy of the
+weights in memory, so it is done only where that fits easily.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+
+Forward = Callable[[torch.Tensor], torch.Tensor]
+# Packed for this many rows; any other number works as well.
+_ROWS_HINT = 8
+
+
+class PackedLinears:
+    """Packed copies of all fp32 linear layers of a model on a CPU; used only inside `active`."""
+
+    def __init__(self, model: torch.nn.Module) -> None:
+        self._forwards: list[tuple[torch.nn.Module, Forward]] = []
+        if not torch.backends.mkldnn.is_available():
+            return
+        for module in model.modules():
+            if type(module) is torch.nn.Linear and module.weight.dtype == torch.float32 and not module.weight.is_cuda:
+                packed = torch.ops.mkldnn._reorder_linear_weight(module.weight.detach(), _ROWS_HINT)
+                bias = None if module.bias is None else module.bias.detach()
+                self._forwards.append((module, functools.partial(_linear, packed, bias)))
+
+    @contextmanager
+    def active(self) -> Iterator[None]:
+        """Inside the block the model's linear layers use the packed weights; outside it is as it was."""
+        for module, forward in self._forwards:
+            module.__dict__["forward"] = forward
+        try:
+            yield
+        finally:
+            for module, _ in self._forwards:
+                module.__dict__.pop("forward", None)
+
+
+def _linear(weight: torch.Tensor, bias: torch.Tensor | None, x: torch.Tensor) -> torch.Tensor:
+    y: torch.Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
+    return y
+
+
+def fits(model: torch.nn.Module) -> bool:
+    """Tell whether a second copy of the linear weights takes less than half of the memory that is free."""
+    import psutil
+
+    size = sum(
+        module.weight.numel() * module.weight.element_size()
+        for module in model.modules()
+        if isinstance(module, torch.nn.Linear)
+    )
+    return size < psutil.virtual_memory().available / 2
+
+
+@functools.lru_cache(maxsize=4)
+def packed(model: torch.nn.Module) -> PackedLinears | None:
+    """Return the packed layers of `model`, made once; None where packing does not apply or does not fit."""
+    device = next(model.parameters()).device
+    if device.type != "cpu" or not fits(model):
+        return None
+    return PackedLinears(model)

@@ -1,0 +1,156 @@
+"""Turns a user's mistake under plain `lm_eval` into one line and a failing exit status.
+
+Three things that lm_eval leaves out: an uncaught `UserError` prints one line without a traceback; a results
+folder that cannot be written is found before the model is loaded; a failed save, which lm_eval only logs,
+makes the command fail.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import logging
+import os
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType, TracebackType
+from typing import Any
+
+from lmx_plugins.errors import UserError
+
+logger = logging.getLogger(__name__)
+
+# What could not be saved by this process, told at the end so that the results table is still printed first.
+lost: list[str] = []
+
+
+def error_line(error: BaseException) -> str:
+    """Return the one line a user sees of an error."""
+    return "lmx: error: " + " ".join(str(error).split())
+
+
+def wants_traceback() -> bool:
+    """Whether LMX_TRACEBACK asks for the whole story of an error."""
+    return os.environ.get("LMX_TRACEBACK", "0") not in ("", "0")
+
+
+def install_excepthook(module: ModuleType) -> None:
+    """Print an uncaught `UserError` as one line; every other error goes to the hook that was there."""
+    previous = sys.excepthook
+    if getattr(previous, "lmx", False):
+        return
+
+    def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        if issubclass(kind, UserError) and not wants_traceback():
+            print(error_line(error), file=sys.stderr)
+        else:
+            previous(kind, error, trace)
+
+    hook.lmx = True  # type: ignore[attr-defined]
+    sys.excepthook = hook
+
+
+def guard_output_path(module: ModuleType) -> None:
+    """Check the results folder early and the saved files late; runs after lm_eval's tracker module."""
+    tracker = module.EvaluationTracker
+    tracker.__init__ = _checking_output(tracker.__init__)
+    tracker.save_results_aggregated = _checking_saved(tracker.save_results_aggregated, _is_json, "results")
+    tracker.save_results_samples = _checking_saved(tracker.save_results_samples, _is_jsonl, "samples")
+
+
+def fail_on_lost_results(module: ModuleType) -> None:
+    """Make the `lm_eval` command fail when something was not saved; runs after lm_eval's command line."""
+    command = module.HarnessCLI
+    command.execute = _failing_when_lost(command.execute)
+
+
+def check_output_path(output_path: str | Path) -> None:
+    """Raise a `UserError` unless results can be written to `output_path`, a folder or a `.json` file.
+
+    Writing is tried out in the nearest folder that exists, for neither permission bits nor `os.access` tell
+    the truth about a superuser, a read-only file system or /proc.
+    """
+    path = Path(output_path)
+    folder = path.parent if path.suffix == ".json" else path
+    nearest = folder.absolute()
+    try:
+        while not nearest.exists() and nearest != nearest.parent:
+            nearest = nearest.parent
+        if not nearest.is_dir():
+            raise NotADirectoryError(f"{nearest} is a file, not a folder")
+        os.rmdir(tempfile.mkdtemp(prefix=".lmx-can-write-", dir=nearest))
+    except OSError as error:
+        reason = error.strerror or str(error)
+        where = "" if str(nearest) in reason else f" in {nearest}"
+        raise UserError(
+            f"results cannot be written to output_path {str(output_path)!r}: {reason}{where}. "
+            "Give --output_path a folder that you may write to"
+        ) from error
+
+
+def _checking_output(original: Callable[..., None]) -> Callable[..., None]:
+    @functools.wraps(original)
+    def init(self: Any, output_path: str | None = None, *args: Any, **kwargs: Any) -> None:
+        if output_path:
+            check_output_path(output_path)
+        original(self, output_path, *args, **kwargs)
+
+    return init
+
+
+def _checking_saved(
+    original: Callable[..., None], whole: Callable[[Path, Any], bool], what: str
+) -> Callable[..., None]:
+    @functools.wraps(original)
+    def save(self: Any, *args: Any, **kwargs: Any) -> None:
+        output_path = getattr(self, "output_path", None)
+        if not output_path:
+            original(self, *args, **kwargs)
+            return
+        before = _files(Path(output_path))
+        original(self, *args, **kwargs)
+        fresh = _files(Path(output_path)) - before
+        samples = kwargs.get("samples", args[1] if len(args) > 1 else None)
+        if not any(whole(path, samples) for path, _ in fresh):
+            task = kwargs.get("task_name", args[0] if args else "") if what == "samples" else ""
+            lost.append(f"the {what}{f' of {task}' if task else ''}")
+            logger.error("lmx: %s could not be saved under %s", lost[-1], output_path)
+
+    return save
+
+
+def _files(output_path: Path) -> set[tuple[Path, int]]:
+    """Return the result files under an output path, where lm_eval puts them, with their sizes."""
+    root = output_path.parent if output_path.suffix == ".json" else output_path
+    paths = [path for pattern in ("*.json*", "*/*.json*") for path in root.glob(pattern)]
+    return {(path, path.stat().st_size) for path in paths if path.is_file()}
+
+
+def _is_json(path: Path, _samples: Any) -> bool:
+    try:
+        json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def _is_jsonl(path: Path, samples: Any) -> bool:
+    try:
+        with path.open("rb") as lines:
+            return sum(1 for _ in lines) >= len(samples)
+    except (OSError, TypeError):
+        return False
+
+
+def _failing_when_lost(original: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(original)
+    def execute(self: Any, *args: Any, **kwargs: Any) -> Any:
+        outcome = original(self, *args, **kwargs)
+        if lost:
+            what = " and ".join(lost)
+            raise UserError(f"the run ended, but {what} could not be saved; lm_eval's warning above says why")
+        return outcome
+
+    return execute

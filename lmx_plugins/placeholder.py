@@ -1,0 +1,82 @@
+"""Lazy entries for lm_eval's registries."""
+
+from __future__ import annotations
+
+from importlib.metadata import EntryPoint
+from typing import Any
+
+from lmx_plugins.discovery import Plugin, load
+
+
+class PluginEntryPoint(EntryPoint):
+    """An `EntryPoint` that lm_eval's registries keep until the name is asked for.
+
+    lm_eval accepts an entry point as a placeholder and calls `load()` on it. Up to 0.4.13 it refuses,
+    however, to exchange one for the object that a `@register_*` decorator hands in while the module is
+    imported: it compares the two with `!=` and raises. So this one calls itself equal to the object it stands
+    for.
+    """
+
+    def load(self) -> Any:
+        """Import the plugin; a failure names the plugin and is the user's to mend."""
+        state = vars(self)
+        state["busy"] = True
+        try:
+            return self._fetch()
+        finally:
+            state["busy"] = False
+
+    def _fetch(self) -> Any:
+        return load(vars(self)["plugin"])
+
+    def stands_for(self, thing: object) -> bool:
+        """Whether a registration of `thing` under our name is this plugin's own decorator at work."""
+        if vars(self).get("busy"):
+            return True
+        where = getattr(thing, "__module__", None), getattr(thing, "__qualname__", None)
+        return f"{where[0]}:{where[1]}" == self.value
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, EntryPoint):
+            return (self.name, self.value, self.group) == (other.name, other.value, other.group)
+        return self.stands_for(other)
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    def __hash__(self) -> int:
+        return hash((self.name, self.value, self.group))
+
+
+class MetricSetting(PluginEntryPoint):
+    """Stands for what `@register_metric` notes beside a metric: its aggregation, or whether higher is better.
+
+    lm_eval asks for these by the metric's name, sometimes without asking for the metric; the plugin's module
+    must then be imported so that its decorator can leave the answer in the registry.
+    """
+
+    def _fetch(self) -> Any:
+        state = vars(self)
+        state["metrics"].get(self.name)
+        answer = state["registry"]._objs[self.name]
+        if answer is self:
+            raise KeyError(self.name)  # no decorator: lm_eval then says that the setting is missing
+        return answer
+
+    def stands_for(self, thing: object) -> bool:
+        """Always: nobody but the metric's own decorator registers under this name."""
+        return True
+
+
+def placeholder(plugin: Plugin, group: str) -> PluginEntryPoint:
+    """Return the placeholder of a plugin for the registry of `group`."""
+    entry = PluginEntryPoint(plugin.name, plugin.target, group)
+    vars(entry).update(plugin=plugin)
+    return entry
+
+
+def metric_setting(plugin: Plugin, group: str, registry: Any, metrics: Any) -> MetricSetting:
+    """Return the placeholder for one setting of a metric; `group` must differ from the metric's own."""
+    entry = MetricSetting(plugin.name, plugin.target, group)
+    vars(entry).update(plugin=plugin, registry=registry, metrics=metrics)
+    return entry

@@ -1,0 +1,74 @@
+"""Data and scoring of the category-counting tasks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lmx_metrics import counting
+from lmx_metrics.aggregation import by_domain
+from lmx_metrics.counting import by_count, mean_parsed
+from lmx_plugins.errors import UserError
+from lmx_tasks.constraint50.utils import data_file
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+__all__ = ["by_count", "by_domain", "load_items", "load_tiny", "mean_parsed", "process_results"]
+
+HERE = Path(__file__).resolve().parent
+FIELDS: dict[str, type] = {"prompt": str, "category": str, "position": str, "count": int, "length": int}
+
+
+def load_tiny(**metadata: Any) -> dict[str, Dataset]:
+    """Return the items as lm_eval's `custom_dataset` wants them; `data_dir` in the metadata moves them."""
+    from datasets import Dataset
+
+    shipped = HERE / "data" / "tiny.jsonl"
+    path = data_file("category_counting_tiny", "tiny.jsonl", shipped, metadata.get("data_dir"))
+    return {"test": Dataset.from_list(load_items(path))}
+
+
+def load_items(path: Path) -> list[dict[str, Any]]:
+    """Read one JSON object a line with the `FIELDS`; raise `UserError` naming file, line and field."""
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror or error}") from error
+    rows = [
+        _parse(line, f"{path}, line {number}") for number, line in enumerate(raw.split(b"\n"), start=1) if line.strip()
+    ]
+    if not rows:
+        raise UserError(f"{path} is empty. It should hold one JSON object a line with {', '.join(FIELDS)}")
+    return rows
+
+
+def _parse(line: bytes, where: str) -> dict[str, Any]:
+    try:
+        row = json.loads(line.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise UserError(f"{where}: not UTF-8 at byte {error.start + 1}. Save the file as UTF-8") from error
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{where}: not valid JSON. Is the line truncated?") from error
+    if not isinstance(row, dict):
+        raise UserError(f"{where}: expected a JSON object, got {type(row).__name__}")
+    for field, kind in FIELDS.items():
+        if field not in row:
+            raise UserError(f"{where}: field {field!r} is missing. Found: {', '.join(row) or 'nothing'}")
+        value = row[field]
+        if not isinstance(value, kind) or isinstance(value, bool) or value == "":
+            want = "text that is not empty" if kind is str else "a whole number"
+            raise UserError(f"{where}: field {field!r} must be {want}, not {value!r}")
+    if not 0 <= row["count"] <= row["length"]:
+        raise UserError(f"{where}: field 'count' must be 0 to {row['length']} (length), not {row['count']}")
+    return {field: row[field] for field in FIELDS}
+
+
+def process_results(doc: dict[str, Any], results: Sequence[str]) -> dict[str, Any]:
+    """Return the metric values of one question."""
+    values: dict[str, Any] = dict(counting.score(results[0], doc["count"], doc["length"]))
+    values["by_count"] = {"gold": doc["count"], "accuracy": values["accuracy"], "bias": values["bias"]}
+    values["by_category"] = {"domain": doc["category"], "accuracy": values["accuracy"]}
+    return values

@@ -1,0 +1,1 @@
+"""The folder that lm_eval searches for task files."""

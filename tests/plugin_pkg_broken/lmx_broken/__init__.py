@@ -1,0 +1,1 @@
+"""Imports well; what it offers does not."""
