@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# Prompts that `make demo` runs, of 50.
+LIMIT ?= 24
 
 .PHONY: install venv test lint demo clean
 
@@ -27,7 +29,7 @@ lint: $(STAMP)
 	$(BIN)/lint-imports
 
 demo: $(STAMP)
-	$(BIN)/python scripts/demo.py
+	$(BIN)/python scripts/demo.py --limit $(LIMIT)
 
 clean:
 	rm -rf $(VENV) build dist

@@ -2,8 +2,8 @@
 
 1. at least 5 times as fast as the obvious implementation, which for each text calls ``transformers.generate`` on the
    re-tokenized text at every switch, one text after the other (a lock-step batched variant is timed beside it);
-2. at most 1.2 times the time in which its own base tokens and oracle tokens are decoded alone, by the same engine at the
-   same batch, without any switching.
+2. at most 1.2 times the time in which its own base tokens and oracle tokens are decoded alone, by the same engine at
+   the same batch, without any switching.
 
     python benchmarks/guided_vs_reprefill.py [--base smollm2-135m --oracle smollm2-135m] [--prompts 16]
 

@@ -120,8 +120,8 @@ class DecoderLM(HFLM):
         path = traces or os.environ.get("LMX_TRACES")
         self.trace_file = TraceFile(path, self.rank) if path else None
         self.statistics = RunStatistics()
-        self._gathered = self.statistics
         self._truncated = 0
+        self._gathered, self._gathered_truncated = self.statistics, 0
 
     # What a method has to say of itself.
 
@@ -141,6 +141,13 @@ class DecoderLM(HFLM):
 
     def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[str]:
         """Write a text for every request; each is a `Completion` that carries its trace."""
+        writers = _without_padding(requests)
+        wanted = sorted(set(writers))
+        texts = dict(zip(wanted, self._write([requests[i] for i in wanted], disable_tqdm), strict=True))
+        self._gather()
+        return [texts[i] for i in writers]
+
+    def _write(self, requests: list[Instance], disable_tqdm: bool) -> list[str]:
         started = time.perf_counter()
         todo = self._prepare(requests)
         rows = max(1, min(self._rows(), len(todo)))
@@ -163,7 +170,6 @@ class DecoderLM(HFLM):
                 bar.set_postfix_str(f"{kept / (time.perf_counter() - started):.1f} tok/s", refresh=False)
                 bar.update()
         self.statistics.seconds += time.perf_counter() - started
-        self._gather()
         return texts
 
     def get_model_info(self) -> dict[str, Any]:
@@ -176,7 +182,7 @@ class DecoderLM(HFLM):
             "seed": self.seed,
             "loglikelihood": "lm_eval HFLM (exact, autoregressive)",
             "engine_self_check": self.engine_difference,
-            "truncated_prompts": self._truncated,
+            "truncated_prompts": self._gathered_truncated,
             "notes": self.notes,
             **self._gathered.as_dict(),
         }
@@ -256,10 +262,20 @@ class DecoderLM(HFLM):
         text = Completion(request.stopping.text(generation.tokens), trace)
         if self.trace_file:
             repeat = int(str(request.seeds[-1]))
-            self.trace_file.write(instance.task_name, instance.doc_id, repeat, request.context, text)
+            pieces = self._pieces(text)
+            self.trace_file.write(instance.task_name, instance.doc_id, repeat, request.context, text, pieces)
         self.statistics.add(text)
         self.cache_hook.add_partial("generate_until", instance.args, text)
         return text
+
+    def _pieces(self, text: Completion) -> list[tuple[str, str]]:
+        """Cut the text by source; decoding from the start each time keeps characters of several tokens whole."""
+        pieces, done = [], 0
+        for segment in text.trace.segments:
+            end = min(len(self._decode_text(text.trace.tokens[: segment.end]).rstrip("\ufffd")), len(text))
+            pieces.append((segment.source, text[done:end]))
+            done = max(done, end)
+        return pieces
 
     def _decode_text(self, tokens: Iterable[int]) -> str:
         text: str = self.tokenizer.decode(list(tokens), skip_special_tokens=True)
@@ -278,10 +294,11 @@ class DecoderLM(HFLM):
 
     def _gather(self) -> None:
         """Bring the statistics of all ranks together on rank 0 (every rank calls this the same number of times)."""
-        total = RunStatistics()
-        for statistics in self.gather_object(self.statistics) or []:
+        total, truncated = RunStatistics(), 0
+        for statistics, more in self.gather_object((self.statistics, self._truncated)) or []:
             total.merge(statistics)
-        self._gathered = total
+            truncated += more
+        self._gathered, self._gathered_truncated = total, truncated
 
     def gather_object(self, obj: Any, dst: int = 0) -> list[Any] | None:
         """Gather `obj` from all ranks on rank `dst`; None elsewhere."""
@@ -290,3 +307,19 @@ class DecoderLM(HFLM):
         result: list[Any] | None = [None] * self.world_size if self.rank == dst else None
         torch.distributed.gather_object(obj=obj, object_gather_list=result, dst=dst)
         return result
+
+
+def _without_padding(requests: Sequence[Instance]) -> list[int]:
+    """Return, for each request, the index of the request whose text it takes; its own, unless it is padding.
+
+    lm_eval repeats the last request of a rank that has fewer than the others. Such a request is nobody's sample: it is
+    not written again, but takes the text of the round that it repeats, so that no metric over its samples changes.
+    """
+    seen: dict[int, list[int]] = {}
+    writers = []
+    for i, instance in enumerate(requests):
+        rounds = seen.setdefault(id(instance), [])
+        padding = isinstance(instance.repeats, int) and len(rounds) >= instance.repeats > 0
+        writers.append(rounds[len(rounds) % instance.repeats] if padding else i)
+        rounds.append(i)
+    return writers

@@ -30,14 +30,23 @@ class TraceFile:
                 "with traces=FILE or LMX_TRACES=FILE"
             ) from error
 
-    def write(self, task: str | None, doc_id: int | None, repeat: int, prompt: str, text: Completion) -> None:
-        """Append one text; it is on disk when this returns."""
+    def write(
+        self,
+        task: str | None,
+        doc_id: int | None,
+        repeat: int,
+        prompt: str,
+        text: Completion,
+        pieces: list[tuple[str, str]],
+    ) -> None:
+        """Append one text; it is on disk when this returns. `pieces`: the text cut by source, for readers."""
         line = {
             "task": task,
             "doc_id": doc_id,
             "repeat": repeat,
             "prompt_hash": hashlib.sha256(prompt.encode()).hexdigest(),
             "text": str(text),
+            "pieces": pieces,
             "trace": text.trace.as_dict(),
         }
         self._file.write(json.dumps(line, ensure_ascii=False) + "\n")

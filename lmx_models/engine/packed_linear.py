@@ -1,14 +1,14 @@
 """Linear layers with oneDNN's packed weights, for fp32 on CPUs.
 
-A decoding step multiplies a few rows with every weight matrix. PyTorch's fp32 path packs the whole matrix again in every
-call, and on some CPUs runs slow kernels besides; oneDNN with weights packed once took 19 ms instead of 49 ms for the
-matrix products of SmolLM2-135M at 8 rows (two cores, `benchmarks/packed_linear.py`). The price is a second copy of the
-weights in memory, so it is done only where that fits easily.
+A decoding step multiplies a few rows with every weight matrix. PyTorch's fp32 path packs the whole matrix again in
+every call, and on some CPUs runs slow kernels besides; oneDNN packs it once (`benchmarks/packed_linear.py` measures
+the difference). The price is a second copy of the weights in memory, so it is done only where that fits easily.
 """
 
 from __future__ import annotations
 
 import functools
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -24,7 +24,7 @@ class PackedLinears:
 
     def __init__(self, model: torch.nn.Module) -> None:
         self._forwards: list[tuple[torch.nn.Module, Forward]] = []
-        if not torch.backends.mkldnn.is_available():
+        if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
             return
         for module in model.modules():
             if type(module) is torch.nn.Linear and module.weight.dtype == torch.float32 and not module.weight.is_cuda:
@@ -61,10 +61,13 @@ def fits(model: torch.nn.Module) -> bool:
     return size < psutil.virtual_memory().available / 2
 
 
-@functools.lru_cache(maxsize=4)
+_packed: weakref.WeakKeyDictionary[torch.nn.Module, PackedLinears] = weakref.WeakKeyDictionary()
+
+
 def packed(model: torch.nn.Module) -> PackedLinears | None:
     """Return the packed layers of `model`, made once; None where packing does not apply or does not fit."""
-    device = next(model.parameters()).device
-    if device.type != "cpu" or not fits(model):
-        return None
-    return PackedLinears(model)
+    if model not in _packed:
+        if next(model.parameters()).device.type != "cpu" or not fits(model):
+            return None
+        _packed[model] = PackedLinears(model)
+    return _packed[model]

@@ -6,6 +6,7 @@ many single steps share one forward. Only attention tells the rows apart, and it
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -131,7 +132,7 @@ def _single_tokens(
 
 
 def _adjacent(spans: list[Span]) -> bool:
-    return all(b.row == a.row + 1 for a, b in zip(spans, spans[1:], strict=False))
+    return all(b.row == a.row + 1 for a, b in itertools.pairwise(spans))
 
 
 def _rows_padded(

@@ -135,7 +135,7 @@ def test_self_check_refuses_a_model_whose_cache_path_is_wrong(monkeypatch):
     monkeypatch.setattr(
         slot_attention, "_span_mask", lambda plan, span, *_: torch.ones(span.n, span.at + span.n).bool()
     )
-    with pytest.raises(UserError, match="differ from a full forward.*--model hf"):
+    with pytest.raises(UserError, match=r"differ from a full forward.*--model hf"):
         check(model, "broken")
 
 

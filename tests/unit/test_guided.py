@@ -14,7 +14,10 @@ PROMPT = [3, 1, 4]
 MODELS = {"base": hashed("base"), "oracle": hashed("oracle")}
 
 
-def run(config=GuidedConfig(), policy=PolicyConfig(), temperature=0.0, seed=0, models=MODELS, stop=None, **kwargs):
+DEFAULT, RAMP = GuidedConfig(), PolicyConfig()
+
+
+def run(config=DEFAULT, policy=RAMP, temperature=0.0, seed=0, models=MODELS, stop=None, **kwargs):
     decoding = guided(
         PROMPT,
         config,

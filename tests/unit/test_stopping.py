@@ -34,7 +34,7 @@ def test_limit():
 def test_tokens_of_several_bytes_that_are_half_a_character():
     # Byte tokens: 'é' is two of them; the first alone decodes to the replacement character.
     stop = Stopping(99, frozenset(), ("é",), lambda tokens: bytes(tokens).decode("utf-8", "replace"))
-    assert stop.check(list(b"caf") + [0xC3]) is None
+    assert stop.check([*b"caf", 0xC3]) is None
     assert stop.check(list("café".encode())) == "stop"
     assert stop.text(list("café x".encode())) == "caf"
 

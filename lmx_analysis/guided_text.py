@@ -1,0 +1,41 @@
+"""Show who wrote what: the texts of a traces file, coloured by source."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from rich.text import Text
+
+from lmx_plugins.errors import UserError
+
+COLOURS = {"base": "red", "oracle": "blue", "ar": "default"}
+
+
+def read(path: Path) -> Iterator[dict[str, Any]]:
+    """Yield the lines of a traces file.
+
+    Raises:
+        UserError: the file cannot be read, or a line is damaged (it names the line).
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"cannot read {path}: {error}") from error
+    for number, line in enumerate(lines, 1):
+        try:
+            record = json.loads(line)
+            record["pieces"] = [(str(source), str(piece)) for source, piece in record["pieces"]]
+        except (ValueError, KeyError, TypeError) as error:
+            raise UserError(f"{path}, line {number}: not a line of a traces file ({error!r})") from error
+        yield record
+
+
+def coloured(record: dict[str, Any]) -> Text:
+    """Return one text with each piece in the colour of its source: base red, oracle blue."""
+    text = Text()
+    for source, piece in record["pieces"]:
+        text.append(piece, style=COLOURS.get(source, "magenta"))
+    return text

@@ -1,0 +1,38 @@
+"""Print texts of a traces file, coloured by source (base red, oracle blue), or save one as a picture.
+
+python scripts/show_guided.py traces.jsonl [--doc 3] [--svg picture.svg]
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from rich.console import Console
+from rich.panel import Panel
+
+from lmx_analysis.guided_text import coloured, read
+from lmx_plugins.errors import UserError
+
+
+def main() -> None:
+    """Parse the arguments and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("traces", type=Path)
+    parser.add_argument("--doc", type=int, help="only this document")
+    parser.add_argument("--svg", type=Path, help="save what is printed as a picture")
+    options = parser.parse_args()
+    console = Console(record=options.svg is not None, width=100)
+    for record in read(options.traces):
+        if options.doc in (None, record["doc_id"]):
+            console.print(Panel(coloured(record), title=f"{record['task']} {record['doc_id']}: base red, oracle blue"))
+    if options.svg:
+        console.save_svg(str(options.svg), title="guided decoding")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except UserError as error:
+        sys.exit(f"lmx: error: {error}")
