@@ -22,10 +22,8 @@ pytestmark = pytest.mark.slow
 DOCS = 7
 REPEATS = {"constraint_tiny": 1, "constraint50_repeats": 5}
 TEXTS = DOCS * sum(REPEATS.values())
-LAUNCH = (
-    "-m accelerate.commands.launch --multi_gpu --num_processes 2 --num_machines 1 --mixed_precision no "
-    "--dynamo_backend no --main_process_port 0"
-).split()
+LAUNCH = ["-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_machines", "1"]
+LAUNCH += ["--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
 EVALUATE = (
     f"-m lm_eval --model ar --model_args pretrained=tiny-oracle,traces=traces.jsonl --tasks {','.join(REPEATS)} "
     f"--limit {DOCS} --gen_kwargs max_gen_toks=48 --batch_size 4 --device cpu --output_path out --log_samples"
