@@ -46,6 +46,11 @@ COMMON_GEN_KWARGS = (
 )
 # transformers options that tasks set to the value that means nothing; any other value is refused.
 NEUTRAL = {"num_beams": 1, "repetition_penalty": 1.0, "no_repeat_ngram_size": 0, "use_cache": True}
+# Arguments of lm_eval's `hf` that would be taken and then have no effect on texts.
+UNSUPPORTED = {
+    "mixed_precision_dtype": "set dtype=bfloat16, or use --model hf",
+    "tp_plan": "run one process a GPU with accelerate launch, or use --model hf",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,6 +98,9 @@ class DecoderLM(HFLM):
         valid = {*hf, "seed", "traces", "self_check", "do_sample", *settings, *self.own_arguments}
         refuse_unknown(kwargs, valid, f"--model {self.method} argument")
         no_remote_code(kwargs)
+        for name, mend in UNSUPPORTED.items():
+            if kwargs.get(name) is not None:
+                raise UserError(f"{name}={kwargs[name]} is not supported by --model {self.method}: {mend}")
         if not isinstance(seed, int):
             raise UserError(f"seed={seed!r} is not a whole number")
         self.seed = seed
@@ -120,6 +128,7 @@ class DecoderLM(HFLM):
         path = traces or os.environ.get("LMX_TRACES")
         self.trace_file = TraceFile(path, self.rank) if path else None
         self.statistics = RunStatistics()
+        self._by_task: dict[str, dict[str, Any]] = {}
         self._truncated = 0
         self._gathered, self._gathered_truncated = self.statistics, 0
 
@@ -179,6 +188,7 @@ class DecoderLM(HFLM):
             "method": self.method,
             "model": self._asked_name,
             "settings": self.describe(),
+            "settings_by_task": self._by_task,
             "seed": self.seed,
             "loglikelihood": "lm_eval HFLM (exact, autoregressive)",
             "engine_self_check": self.engine_difference,
@@ -189,8 +199,12 @@ class DecoderLM(HFLM):
         return info
 
     def describe(self) -> dict[str, Any]:
-        """Return every run-level setting, defaults included (requests may override them: see the samples)."""
-        return {k: v for config in self._configs(self.settings) for k, v in dataclasses.asdict(config).items()}
+        """Return every run-level setting, defaults included."""
+        return self._plain(self.settings)
+
+    def _plain(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        settings = {k: v for config in self._configs(values) for k, v in dataclasses.asdict(config).items()}
+        return {k: "inf" if v == float("inf") else v for k, v in settings.items()}  # JSON has no infinity
 
     def _configs(self, values: Mapping[str, Any]) -> list[Any]:
         return [self.sampling(values), *(build(config, values) for config in self.configs)]
@@ -234,6 +248,7 @@ class DecoderLM(HFLM):
             where = (instance.task_name, instance.doc_id, instance.idx)
             repeat = seen[where] = seen.get(where, -1) + 1
             values = {**self.settings, **given}
+            self._by_task.setdefault(str(instance.task_name), {**self._plain(values), "max_gen_toks": limit})
             stopping = Stopping(limit, eos, tuple(until), self._decode_text)
             seeds = (self.seed, *where, repeat)
             todo.append(Request(context, prompt, self.sampling(values), stopping, values, seeds))
@@ -259,20 +274,28 @@ class DecoderLM(HFLM):
             seconds=round(finished.seconds, 4),
             extra=generation.extra,
         )
-        text = Completion(request.stopping.text(generation.tokens), trace)
+        whole = request.stopping.text(generation.tokens)
+        text = Completion(self._after_thinking(whole, generation.tokens), trace)
         if self.trace_file:
             repeat = int(str(request.seeds[-1]))
-            pieces = self._pieces(text)
+            pieces = self._pieces(whole, trace)
             self.trace_file.write(instance.task_name, instance.doc_id, repeat, request.context, text, pieces)
         self.statistics.add(text)
         self.cache_hook.add_partial("generate_until", instance.args, text)
         return text
 
-    def _pieces(self, text: Completion) -> list[tuple[str, str]]:
+    def _after_thinking(self, text: str, tokens: Sequence[int]) -> str:
+        """Leave out what stands before `think_end_token`, as lm_eval does for ``hf``."""
+        end = self.think_end_token
+        if isinstance(end, int):
+            return self._decode_text(tokens[len(tokens) - tokens[::-1].index(end) :]).lstrip() if end in tokens else text
+        return text.split(end)[-1].lstrip() if end else text
+
+    def _pieces(self, text: str, trace: Trace) -> list[tuple[str, str]]:
         """Cut the text by source; decoding from the start each time keeps characters of several tokens whole."""
         pieces, done = [], 0
-        for segment in text.trace.segments:
-            end = min(len(self._decode_text(text.trace.tokens[: segment.end]).rstrip("\ufffd")), len(text))
+        for segment in trace.segments:
+            end = min(len(self._decode_text(trace.tokens[: segment.end]).rstrip("\ufffd")), len(text))
             pieces.append((segment.source, text[done:end]))
             done = max(done, end)
         return pieces

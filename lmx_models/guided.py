@@ -145,6 +145,7 @@ class GuidedLM(DecoderLM):
             eos=end_ids(self.oracle, oracle),
             to_base=lambda text: base.encode(text, add_special_tokens=False),
             base_eos=base.eos_token_id,
+            max_length=self.oracle.config.max_position_embeddings,
         )
 
 

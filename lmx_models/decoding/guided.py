@@ -56,7 +56,7 @@ class GuidedConfig:
         for name in ("c", "k", "max_oracle_tokens", "discard"):
             value = getattr(self, name)
             if not value >= 0 or (value != float("inf") and value != int(value)):
-                raise UserError(f"{name}={value} must be a whole number of at least 0, or inf")
+                raise UserError(f"{name}={value:g} must be a whole number of at least 0, or inf")
         if self.discard == float("inf"):
             raise UserError("discard=inf must be a whole number of at least 0")
         if self.handback not in HANDBACKS:
@@ -78,7 +78,7 @@ class Translation:
 
     prompt: the oracle's ids for the prompt, in its own chat template. encode, decode: text to the oracle's ids and
     back. eos: the oracle's end-of-text ids. to_base: new text to the base's ids. base_eos: the id that the base ends
-    a text with.
+    a text with. max_length: the oracle's context in its own tokens; past it the oracle is not asked.
     """
 
     prompt: tuple[int, ...]
@@ -87,6 +87,7 @@ class Translation:
     to_base: Callable[[str], list[int]]
     eos: frozenset[int]
     base_eos: int
+    max_length: int
 
 
 @dataclass(slots=True)
@@ -220,6 +221,11 @@ def _oracle_text(
 ) -> Consultation:
     """As `_oracle_tokens`, for another tokenizer: whole characters are handed over; `budget` counts its own tokens."""
     shared = [*translation.prompt, *translation.encode(stopping.decode(state.tokens))]
+    # Neither past the oracle's context nor, for k=inf, far past the answer's limit, which counts the base's tokens.
+    room = 4 * (stopping.max_tokens - len(state.tokens))
+    budget = min(budget, translation.max_length - len(shared), room)
+    if budget <= 0:
+        return None
     at = min(_common_prefix(shared, state.oracle_cached), len(shared) - 1)
     logits = yield Feed("oracle", shared[at:], at=at)
     state.oracle_cached = list(shared)
@@ -232,8 +238,6 @@ def _oracle_text(
         fresh.append(token)
         if len(fresh) >= budget or _hands_back(config, translation.decode([token]), logits[-1]):
             break
-        if len(state.tokens) + len(fresh) >= 4 * stopping.max_tokens:
-            break  # k=inf: far past any answer's limit in the base's tokens
         logits = yield Feed("oracle", [token])
         state.oracle_cached.append(token)
     before = translation.decode(shared[len(translation.prompt) :])

@@ -175,6 +175,7 @@ def test_a_prompt_longer_than_the_context_loses_its_beginning_as_in_lm_eval(ar, 
         (AutoregressiveLM, {"pretrained": "./not/there"}, "not/there"),
         (AutoregressiveLM, {"traces": "/proc/nowhere/t.jsonl"}, "cannot write traces"),
         (GuidedLM, {"oracle": None}, "needs oracle="),
+        (AutoregressiveLM, {"mixed_precision_dtype": "bfloat16"}, "mixed_precision_dtype=bfloat16 is not supported"),
     ],
 )
 def test_bad_arguments_are_one_line(lm, arguments, message):
@@ -220,3 +221,33 @@ def test_a_completion_survives_pickling():
     again = pickle.loads(pickle.dumps(text))
     assert again == text
     assert again.trace == text.trace
+
+
+def test_padding_of_a_rank_takes_the_text_of_the_request_it_repeats(ar):
+    """lm_eval appends the last request once more where a rank has fewer; it is neither written nor counted again."""
+    todo = requests(n=2, do_sample=True, temperature=1.0)
+    lm = AutoregressiveLM(pretrained="tiny-base", **FAST)
+    texts = lm.generate_until([*todo, todo[-1]], disable_tqdm=True)
+    assert texts == [*ar.generate_until(todo, disable_tqdm=True), texts[1]]
+    assert lm.get_model_info()["decoding"]["texts"] == 2
+
+
+def test_settings_are_dumped_as_they_were_used_and_as_valid_json():
+    lm = GuidedLM(pretrained="tiny-base", oracle="tiny-oracle", c="inf", **FAST)
+    write(lm, n=1, do_sample=True, temperature=0.6, k=3)
+    info = lm.get_model_info()["decoding"]
+    json.dumps(info, allow_nan=False)
+    assert info["settings"]["c"] == "inf"
+    assert info["settings_by_task"]["some_task"]["temperature"] == 0.6
+    assert info["settings_by_task"]["some_task"]["k"] == 3
+
+
+def test_text_before_the_end_of_thinking_is_left_out_as_in_lm_eval(ar):
+    whole = write(ar)
+    assert all("Controls" in text for text in whole)
+    hf = HFLM(pretrained=zoo.resolve("tiny-base").pretrained, think_end_token="Controls", **FAST)
+    ours = AutoregressiveLM(pretrained="tiny-base", think_end_token="Controls", **FAST)
+    assert write(ours) == write(hf) != whole
+    token = whole[0].trace.tokens[5]
+    hf.think_end_token = ours.think_end_token = token
+    assert write(ours) == write(hf) != whole

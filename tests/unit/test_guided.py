@@ -1,5 +1,7 @@
 """Guided decoding on mock models: identities, budgets, accounting, and what each model has been fed."""
 
+import dataclasses
+
 import pytest
 
 from lmx_models.decoding.autoregressive import autoregressive
@@ -192,6 +194,7 @@ def test_another_tokenizer_hands_over_whole_characters():
         eos=frozenset({1}),
         to_base=lambda text: [ord(character) for character in text],
         base_eos=EOS,
+        max_length=200,
     )
     stop = stopping()
     object.__setattr__(stop, "decode", lambda tokens: "".join(chr(token) for token in tokens if token != EOS))
@@ -206,6 +209,11 @@ def test_another_tokenizer_hands_over_whole_characters():
     assert stop.text(generation.tokens) == "caf\u00e9 ol\u00e9!"
     assert [one["tokens"] for one in generation.extra["consultations"]][:2] == [3, 3]
     assert generation.finish == "eos"
+    # An oracle whose context is full is not asked; the base goes on alone.
+    full = dataclasses.replace(translation, max_length=1)
+    generation, fed = run(GuidedConfig(c=3, k=4), PolicyConfig("always"), models=MODELS, stop=stop, translation=full)
+    assert fed["oracle"] == 0
+    assert {segment.source for segment in generation.segments} == {"base"}
 
 
 @pytest.mark.parametrize(
