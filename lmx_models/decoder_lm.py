@@ -288,7 +288,9 @@ class DecoderLM(HFLM):
         """Leave out what stands before `think_end_token`, as lm_eval does for ``hf``."""
         end = self.think_end_token
         if isinstance(end, int):
-            return self._decode_text(tokens[len(tokens) - tokens[::-1].index(end) :]).lstrip() if end in tokens else text
+            return (
+                self._decode_text(tokens[len(tokens) - tokens[::-1].index(end) :]).lstrip() if end in tokens else text
+            )
         return text.split(end)[-1].lstrip() if end else text
 
     def _pieces(self, text: str, trace: Trace) -> list[tuple[str, str]]:

@@ -1,9 +1,9 @@
 """`make demo`: guided decoding on constraint50 with SmolLM2-135M, through plain lm_eval.
 
 The model is far below the size at which models follow such a layout from its description, so it is shown two worked
-examples. Fetches the small model where need be, runs the lm_eval command that it prints, and shows the scores that matter, one
-text coloured by source, and where the files are. The default is the first 24 of the 50 prompts, to stay well under ten
-minutes on two cores; `--limit 50` runs all.
+examples. Fetches the small model where need be, runs the lm_eval command that it prints, and shows the scores that
+matter, one text coloured by source, and where the files are. The default is the first 24 of the 50 prompts, to stay
+well under ten minutes on two cores; `--limit 50` runs all.
 """
 
 from __future__ import annotations

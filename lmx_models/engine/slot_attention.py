@@ -82,10 +82,12 @@ def _rows_one_by_one(
     """One call a row, over exactly the slots in use: on a CPU, reading padding costs more than a call."""
     heads, kv_heads = query.shape[0], keys.shape[1]
     spans = plan.spans
-    singles = [span for span in spans if span.n == 1]
-    if window is None and softcap is None and len(singles) > 1 and _adjacent(singles):
-        _single_tokens(query, keys, values, singles, plan, out, scaling)
-        spans = [span for span in spans if span.n > 1]
+    if window is None and softcap is None:
+        runs = _single_token_runs(plan)
+        for run in runs:
+            _single_tokens(query, keys, values, run, plan, out, scaling)
+        together = {span.row for run in runs for span in run}
+        spans = [span for span in spans if span.row not in together]
     for span in spans:
         end = span.at + span.n
         first = max(0, span.at - window + 1) if window is not None and span.n == 1 else 0
@@ -118,17 +120,30 @@ def _single_tokens(
 ) -> None:
     """One token in each of some adjacent rows: three plain operations, without copying a key."""
     rows, end = slice(spans[0].row, spans[-1].row + 1), max(span.at for span in spans) + 1
-    if "tokens" not in plan.masks:
-        ends = torch.tensor([span.at for span in spans])
-        plan.masks["tokens"] = torch.tensor([span.begin for span in spans])
-        unused = torch.arange(end) > ends[:, None]
-        plan.masks["unused"] = torch.zeros(len(spans), 1, 1, end).masked_fill(unused[:, None, None], float("-inf"))
-    tokens = plan.masks["tokens"]
+    name = ("unused", spans[0].row)
+    if name not in plan.masks:
+        unused = torch.arange(end) > torch.tensor([span.at for span in spans])[:, None]
+        plan.masks[name] = torch.zeros(len(spans), 1, 1, end).masked_fill(unused[:, None, None], float("-inf"))
+    # Spans lie in the order of their rows, so the tokens of adjacent rows with one token each are adjacent too.
+    tokens = slice(spans[0].begin, spans[-1].begin + 1)
     k, v = keys[rows, :, :end], values[rows, :, :end]
     q = query[:, tokens].transpose(0, 1).reshape(len(spans), keys.shape[1], -1, query.shape[2])
     scores = (q @ k.transpose(-1, -2)).float() * (scaling if scaling is not None else query.shape[2] ** -0.5)
-    o = torch.softmax(scores.add_(plan.masks["unused"]), dim=-1).to(v.dtype) @ v
+    o = torch.softmax(scores.add_(plan.masks[name]), dim=-1).to(v.dtype) @ v
     out[tokens] = o.reshape(len(spans), query.shape[0], -1)
+
+
+def _single_token_runs(plan: Plan) -> list[list[Span]]:
+    """Return the runs of at least two adjacent rows that feed one token each; found once per forward."""
+    if plan.runs is None:
+        runs: list[list[Span]] = []
+        for span in plan.spans:
+            if span.n == 1 and runs and runs[-1][-1].row == span.row - 1:
+                runs[-1].append(span)
+            elif span.n == 1:
+                runs.append([span])
+        plan.runs = [run for run in runs if len(run) > 1]
+    return plan.runs
 
 
 def _adjacent(spans: list[Span]) -> bool:

@@ -30,7 +30,9 @@ class Plan:
     spans: list[Span]
     rows: torch.Tensor  # [tokens] row of each token
     slots: torch.Tensor  # [tokens] slot of each token
-    masks: dict[Any, torch.Tensor] = field(default_factory=dict)  # made once per forward, shared by the layers
+    # Made once per forward and shared by the layers.
+    masks: dict[Any, torch.Tensor] = field(default_factory=dict)
+    runs: list[list[Span]] | None = None
 
 
 class SlotLayer(CacheLayerMixin):

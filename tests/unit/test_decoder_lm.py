@@ -244,9 +244,9 @@ def test_settings_are_dumped_as_they_were_used_and_as_valid_json():
 
 def test_text_before_the_end_of_thinking_is_left_out_as_in_lm_eval(ar):
     whole = write(ar)
-    assert all("Controls" in text for text in whole)
-    hf = HFLM(pretrained=zoo.resolve("tiny-base").pretrained, think_end_token="Controls", **FAST)
-    ours = AutoregressiveLM(pretrained="tiny-base", think_end_token="Controls", **FAST)
+    assert all("Goal" in text for text in whole)
+    hf = HFLM(pretrained=zoo.resolve("tiny-base").pretrained, think_end_token="Goal", **FAST)
+    ours = AutoregressiveLM(pretrained="tiny-base", think_end_token="Goal", **FAST)
     assert write(ours) == write(hf) != whole
     token = whole[0].trace.tokens[5]
     hf.think_end_token = ours.think_end_token = token
