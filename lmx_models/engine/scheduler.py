@@ -49,7 +49,8 @@ class Scheduler:
         rows: most sequences in one forward.
         in_flight: most sequences alive at once; more than `rows` keeps forwards full when sequences alternate between
             models. Each `StepModel` needs that many rows for every name that it has.
-        max_batched_tokens: most tokens in one forward (a single longer prompt still goes in one).
+        max_batched_tokens: most tokens in one forward (a single longer prompt still goes in one). None: 1024 on a
+            CPU, where longer forwards fall out of its caches, and 8192 elsewhere.
     """
 
     def __init__(
@@ -57,12 +58,13 @@ class Scheduler:
         models: Mapping[str, StepModel],
         rows: int,
         in_flight: int | None = None,
-        max_batched_tokens: int = 4096,
+        max_batched_tokens: int | None = None,
     ) -> None:
         self.models = models
         self.rows = rows
         self.in_flight = in_flight or rows
-        self.max_batched_tokens = max_batched_tokens
+        on_cpu = all(model.device.type == "cpu" for model in models.values())
+        self.max_batched_tokens = max_batched_tokens or (1024 if on_cpu else 8192)
         # Sequences wait by set of weights: names that share weights share forwards.
         self._waiting: dict[int, deque[_Live]] = {id(model): deque() for model in models.values()}
         self._step = {id(model): model for model in models.values()}

@@ -30,7 +30,7 @@ def requests(n: int = 6, repeats: int = 1, **gen_kwargs) -> list[Instance]:
         Instance(
             "generate_until",
             {},
-            (PROMPTS[i] + "\n", dict(gen_kwargs)),
+            (PROMPTS[i], dict(gen_kwargs)),
             0,
             ("some_task", i, repeats),
         )

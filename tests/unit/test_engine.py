@@ -62,6 +62,17 @@ def test_rows_and_sequences_in_flight_do_not_change_texts(temperature):
         assert texts(model, Sampling(temperature), rows, in_flight) == expected
 
 
+def test_a_limit_on_tokens_in_a_forward_does_not_change_texts():
+    model = random_model()
+    expected = texts(model, Sampling(1.0), rows=4)
+    scheduler = Scheduler({"ar": StepModel(model, 4)}, 4, max_batched_tokens=5)
+    jobs = [
+        Job(i, lambda i=i, p=p: autoregressive(p, "ar", Sampling(1.0), stopping(25), stream(i)))
+        for i, p in enumerate(PROMPTS)
+    ]
+    assert {one.key: one.generation.tokens for one in scheduler.run(jobs)} == expected
+
+
 def test_roll_back_forgets_and_keep_drops():
     model = random_model()
     step = StepModel(model, 2)
