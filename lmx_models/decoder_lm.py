@@ -7,7 +7,6 @@ import functools
 import inspect
 import logging
 import os
-import random
 import time
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar
@@ -24,49 +23,23 @@ from lmx_models.completion import Completion
 from lmx_models.decoding.base import Decoding
 from lmx_models.decoding.stopping import Stopping
 from lmx_models.decoding.trace import Trace
-from lmx_models.engine.sampling import Sampling, stream
+from lmx_models.engine.sampling import Sampling
 from lmx_models.engine.scheduler import Finished, Job, Scheduler
 from lmx_models.engine.self_check import check
 from lmx_models.engine.step_model import StepModel
 from lmx_models.loading import end_ids, no_remote_code, quiet_loading
 from lmx_models.records import RunStatistics, TraceFile
+from lmx_models.requests import COMMON_GEN_KWARGS, NEUTRAL, Request, sampling_of, without_padding
 from lmx_plugins.errors import UserError
 
 log = logging.getLogger(__name__)
 
 DEFAULT_MODEL = "smollm2-135m"
-# Settings of every method that are not the sampler's; `max_gen_toks` and `until` are lm_eval's own names.
-COMMON_GEN_KWARGS = (
-    "do_sample",
-    "until",
-    "max_gen_toks",
-    "max_new_tokens",
-    "max_tokens",
-    "max_completion_tokens",
-)
-# transformers options that tasks set to the value that means nothing; any other value is refused.
-NEUTRAL = {"num_beams": 1, "repetition_penalty": 1.0, "no_repeat_ngram_size": 0, "use_cache": True}
 # Arguments of lm_eval's `hf` that would be taken and then have no effect on texts.
 UNSUPPORTED = {
     "mixed_precision_dtype": "set dtype=bfloat16, or use --model hf",
     "tp_plan": "run one process a GPU with accelerate launch, or use --model hf",
 }
-
-
-@dataclasses.dataclass(frozen=True)
-class Request:
-    """One text to write, ready for a decoder. `values`: run-level settings overlaid with the request's own."""
-
-    context: str
-    prompt: list[int]
-    sampling: Sampling
-    stopping: Stopping
-    values: Mapping[str, Any]
-    seeds: tuple[object, ...]
-
-    def rng(self, purpose: str) -> random.Random:
-        """Return this text's own stream of random numbers for one purpose."""
-        return stream(*self.seeds, purpose)
 
 
 class DecoderLM(HFLM):
@@ -138,9 +111,9 @@ class DecoderLM(HFLM):
         """Return the decoder that writes the text of `request`."""
         raise NotImplementedError
 
-    def step_models(self, rows: int) -> dict[str, StepModel]:
-        """Return the models that the decoder feeds, by the names it uses, with `rows` cache rows each."""
-        return {"ar": StepModel(self.model, rows)}
+    def step_models(self, rows: int, slots: int) -> dict[str, StepModel]:
+        """Return the models that the decoder feeds, by the names it uses, with `rows` rows of `slots` tokens each."""
+        return {"ar": StepModel(self.model, rows, slots)}
 
     def source_ids(self) -> frozenset[int]:
         """Return the ids that end a text."""
@@ -150,7 +123,7 @@ class DecoderLM(HFLM):
 
     def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[str]:
         """Write a text for every request; each is a `Completion` that carries its trace."""
-        writers = _without_padding(requests)
+        writers = without_padding(requests)
         wanted = sorted(set(writers))
         texts = dict(zip(wanted, self._write([requests[i] for i in wanted], disable_tqdm), strict=True))
         self._gather()
@@ -161,7 +134,8 @@ class DecoderLM(HFLM):
         todo = self._prepare(requests)
         rows = max(1, min(self._rows(), len(todo)))
         in_flight = min(rows * self.models_in_flight, max(1, len(todo)))
-        scheduler = Scheduler(self.step_models(in_flight), rows, in_flight)
+        slots = max((len(one.prompt) + one.stopping.max_tokens for one in todo), default=0)
+        scheduler = Scheduler(self.step_models(in_flight, slots), rows, in_flight)
         texts: list[str] = [""] * len(requests)
         order = sorted(range(len(todo)), key=lambda i: -len(todo[i].prompt))
         jobs = (Job(i, functools.partial(self.decode, todo[i])) for i in order)
@@ -207,18 +181,7 @@ class DecoderLM(HFLM):
         return {k: "inf" if v == float("inf") else v for k, v in settings.items()}  # JSON has no infinity
 
     def _configs(self, values: Mapping[str, Any]) -> list[Any]:
-        return [self.sampling(values), *(build(config, values) for config in self.configs)]
-
-    @staticmethod
-    def sampling(values: Mapping[str, Any]) -> Sampling:
-        """Return the sampler's settings; as in lm_eval ``do_sample: false`` means greedy, whatever the temperature."""
-        values = dict(values)
-        if str(values.get("do_sample")).lower() == "false":
-            values["temperature"] = 0.0
-        elif str(values.get("do_sample")).lower() == "true":
-            values.setdefault("temperature", 1.0)
-        sampling: Sampling = build(Sampling, values)
-        return sampling
+        return [sampling_of(values), *(build(config, values) for config in self.configs)]
 
     def _prepare(self, requests: Sequence[Instance]) -> list[Request]:
         """Tokenize, truncate as lm_eval does (from the left, to leave room for max_gen_toks), and merge settings."""
@@ -251,7 +214,7 @@ class DecoderLM(HFLM):
             self._by_task.setdefault(str(instance.task_name), {**self._plain(values), "max_gen_toks": limit})
             stopping = Stopping(limit, eos, tuple(until), self._decode_text)
             seeds = (self.seed, *where, repeat)
-            todo.append(Request(context, prompt, self.sampling(values), stopping, values, seeds))
+            todo.append(Request(context, prompt, sampling_of(values), stopping, values, seeds))
         if self._truncated > before:
             log.warning(
                 "%d of %d prompts were longer than the context (%d tokens) less max_gen_toks and lost their beginning",
@@ -332,19 +295,3 @@ class DecoderLM(HFLM):
         result: list[Any] | None = [None] * self.world_size if self.rank == dst else None
         torch.distributed.gather_object(obj=obj, object_gather_list=result, dst=dst)
         return result
-
-
-def _without_padding(requests: Sequence[Instance]) -> list[int]:
-    """Return, for each request, the index of the request whose text it takes; its own, unless it is padding.
-
-    lm_eval repeats the last request of a rank that has fewer than the others. Such a request is nobody's sample: it is
-    not written again, but takes the text of the round that it repeats, so that no metric over its samples changes.
-    """
-    seen: dict[int, list[int]] = {}
-    writers = []
-    for i, instance in enumerate(requests):
-        rounds = seen.setdefault(id(instance), [])
-        padding = isinstance(instance.repeats, int) and len(rounds) >= instance.repeats > 0
-        writers.append(rounds[len(rounds) % instance.repeats] if padding else i)
-        rounds.append(i)
-    return writers

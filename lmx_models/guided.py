@@ -10,13 +10,14 @@ from typing import Any, ClassVar
 
 from lmx_models import zoo
 from lmx_models.arguments import build
-from lmx_models.decoder_lm import DEFAULT_MODEL, DecoderLM, Request
+from lmx_models.decoder_lm import DEFAULT_MODEL, DecoderLM
 from lmx_models.decoding.base import Decoding
 from lmx_models.decoding.guided import GuidedConfig, Translation, guided
 from lmx_models.decoding.policies import POLICIES, Policy, PolicyConfig, calibrate
 from lmx_models.engine.self_check import check
 from lmx_models.engine.step_model import StepModel
 from lmx_models.loading import end_ids, load, same_tokenizer
+from lmx_models.requests import Request
 from lmx_plugins.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -68,12 +69,12 @@ class GuidedLM(DecoderLM):
         self._thresholds: dict[tuple[object, ...], float] = {}
         self._user_policies: dict[str, Policy] = {}
 
-    def step_models(self, rows: int) -> dict[str, StepModel]:
+    def step_models(self, rows: int, slots: int) -> dict[str, StepModel]:
         """Base and oracle, each with its own cache; the same weights share one set of forwards."""
         if self.oracle is self.model:
-            shared = StepModel(self.model, 2 * rows)
+            shared = StepModel(self.model, 2 * rows, slots)
             return {"base": shared, "oracle": shared}
-        return {"base": StepModel(self.model, rows), "oracle": StepModel(self.oracle, rows)}
+        return {"base": StepModel(self.model, rows, slots), "oracle": StepModel(self.oracle, rows, slots)}
 
     def source_ids(self) -> frozenset[int]:
         """End of text from either model ends the text."""

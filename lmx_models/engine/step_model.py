@@ -16,15 +16,16 @@ from lmx_models.engine.slot_cache import Plan, SlotCache, Span
 
 
 class StepModel:
-    """One set of weights, with a slot cache of `rows` rows.
+    """One set of weights, with a slot cache of `rows` rows. `slots`: tokens a row will hold, if that is known.
 
     Any unmodified causal model of transformers works whose attention goes through its `AttentionInterface` and takes
     ``position_ids``; `lmx_models.engine.self_check.check` tells whether a model does.
     """
 
-    def __init__(self, model: Any, rows: int) -> None:
+    def __init__(self, model: Any, rows: int, slots: int = 0) -> None:
         self.model = model
         self.cache = SlotCache(rows)
+        self.cache.reserve(slots)
         self._packed = packed(model)
         self._free = list(range(rows - 1, -1, -1))
         self._row: dict[Hashable, int] = {}

@@ -97,7 +97,7 @@ def test_settings_come_by_model_args_or_gen_kwargs():
 def test_the_same_weights_share_forwards_and_keep_two_caches():
     lm = GuidedLM(pretrained="tiny-base", oracle="tiny-base", policy="fixed", every=3, k=3, **FAST)
     assert lm.oracle is lm.model
-    steps = lm.step_models(2)
+    steps = lm.step_models(2, 50)
     assert steps["base"] is steps["oracle"]
     assert write(lm) == write(AutoregressiveLM(pretrained="tiny-base", **FAST))
 
@@ -251,3 +251,14 @@ def test_text_before_the_end_of_thinking_is_left_out_as_in_lm_eval(ar):
     token = whole[0].trace.tokens[5]
     hf.think_end_token = ours.think_end_token = token
     assert write(ours) == write(hf) != whole
+
+
+def test_likelihoods_are_those_of_hf(ar):
+    hf = HFLM(pretrained=zoo.resolve("tiny-base").pretrained, **FAST)
+    pairs = [
+        Instance("loglikelihood", {}, (prompt, answer), 0, ("t", i, 1))
+        for i, prompt in enumerate(PROMPTS)
+        for answer in ("Goal:\nLearn", "2", " a longer one")
+    ]
+    write(ar, n=1)  # the engine leaves the model as it was
+    assert ar.loglikelihood(pairs, disable_tqdm=True) == hf.loglikelihood(pairs, disable_tqdm=True)
