@@ -22,19 +22,23 @@ NAME = "lmx_slot"
 _active: ContextVar[SlotCache] = ContextVar("lmx_active_slot_cache")
 
 
+def configs_of(model: torch.nn.Module) -> list[Any]:
+    """Return the configs that the model's attention layers look at, each once (walking all modules takes a while)."""
+    return list({id(m.config): m.config for m in model.modules() if hasattr(m, "config")}.values())
+
+
 @contextmanager
-def slots_active(model: torch.nn.Module, cache: SlotCache) -> Iterator[None]:
-    """Route the attention of `model` to `cache` inside the block; outside, the model is as it was."""
-    configs: dict[int, Any] = {id(m.config): m.config for m in model.modules() if hasattr(m, "config")}
-    before = {key: config._attn_implementation for key, config in configs.items()}
+def slots_active(configs: list[Any], cache: SlotCache) -> Iterator[None]:
+    """Route the attention of the model with these `configs_of` to `cache`; outside the block it is as it was."""
+    before = [config._attn_implementation for config in configs]
     token = _active.set(cache)
     try:
-        for config in configs.values():
+        for config in configs:
             config._attn_implementation = NAME
         yield
     finally:
-        for key, config in configs.items():
-            config._attn_implementation = before[key]
+        for config, implementation in zip(configs, before, strict=True):
+            config._attn_implementation = implementation
         _active.reset(token)
 
 

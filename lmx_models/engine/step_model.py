@@ -11,7 +11,7 @@ import torch
 
 from lmx_models.decoding.base import Feed
 from lmx_models.engine.packed_linear import packed
-from lmx_models.engine.slot_attention import slots_active
+from lmx_models.engine.slot_attention import configs_of, slots_active
 from lmx_models.engine.slot_cache import Plan, SlotCache, Span
 
 
@@ -27,6 +27,7 @@ class StepModel:
         self.cache = SlotCache(rows)
         self.cache.reserve(slots)
         self._packed = packed(model)
+        self._configs = configs_of(model)
         self._free = list(range(rows - 1, -1, -1))
         self._row: dict[Hashable, int] = {}
 
@@ -87,7 +88,7 @@ class StepModel:
         rows = [span.row for span in spans for _ in range(span.n)]
         self.cache.plan = Plan(spans, tensor(rows), tensor(slots))
         fast = self._packed.active() if self._packed else nullcontext()
-        with slots_active(self.model, self.cache), fast:
+        with slots_active(self._configs, self.cache), fast:
             output = self.model(
                 input_ids=tensor(tokens).unsqueeze(0),
                 position_ids=tensor(positions).unsqueeze(0),
