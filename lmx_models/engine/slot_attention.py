@@ -92,6 +92,10 @@ def _rows_one_by_one(
             _single_tokens(query, keys, values, run, plan, out, scaling)
         together = {span.row for run in runs for span in run}
         spans = [span for span in spans if span.row not in together]
+        singles = [span for span in spans if span.n == 1]
+        for a, b in zip(singles[::2], singles[1::2], strict=False):
+            _two_tokens(query, keys, values, a, b, plan, out, scaling)
+        spans = [span for span in spans if span.n > 1] + singles[len(singles) // 2 * 2 :]
     for span in spans:
         end = span.at + span.n
         first = max(0, span.at - window + 1) if window is not None and span.n == 1 else 0
@@ -135,6 +139,29 @@ def _single_tokens(
     scores = (q @ k.transpose(-1, -2)).float() * (scaling if scaling is not None else query.shape[2] ** -0.5)
     o = torch.softmax(scores.add_(plan.masks[name]), dim=-1).to(v.dtype) @ v
     out[tokens] = o.reshape(len(spans), query.shape[0], -1)
+
+
+def _two_tokens(
+    query: torch.Tensor,
+    keys: torch.Tensor,
+    values: torch.Tensor,
+    a: Span,
+    b: Span,
+    plan: Plan,
+    out: torch.Tensor,
+    scaling: float | None,
+) -> None:
+    """One token in each of two rows that are not adjacent: a slice with a step takes both without copying a key."""
+    rows, end = slice(a.row, b.row + 1, b.row - a.row), max(a.at, b.at) + 1
+    name = ("two", a.row)
+    if name not in plan.masks:
+        unused = torch.arange(end) > torch.tensor([[a.at], [b.at]])
+        mask = query.new_zeros(2, 1, 1, end).masked_fill(unused[:, None, None], float("-inf"))
+        plan.masks[name] = mask.expand(2, 1, query.shape[0] // keys.shape[1], end).contiguous()
+    q = torch.stack([query[:, a.begin], query[:, b.begin]]).reshape(2, keys.shape[1], -1, query.shape[2])
+    k, v = keys[rows, :, :end], values[rows, :, :end]
+    o = F.scaled_dot_product_attention(q, k, v, attn_mask=plan.masks[name], scale=scaling)
+    out[a.begin], out[b.begin] = o.reshape(2, query.shape[0], -1).unbind(0)
 
 
 def _single_token_runs(plan: Plan) -> list[list[Span]]:
