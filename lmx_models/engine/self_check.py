@@ -44,15 +44,7 @@ def check(model: Any, name: str) -> float:
                 got[key].append(logits)
                 begin[key] += pieces[key]
         cached = torch.stack([torch.cat(rows) for rows in got])
-    except (
-        NotImplementedError,
-        TypeError,
-        AttributeError,
-        KeyError,
-        RuntimeError,
-        ValueError,
-        LookupError,
-    ) as error:
+    except (TypeError, AttributeError, RuntimeError, ValueError, LookupError) as error:
         raise UserError(
             f"{name}: the decoding engine cannot run {type(model).__name__} ({type(error).__name__}: "
             f"{str(error).splitlines()[0] if str(error) else 'no message'}). Use --model hf for this model"

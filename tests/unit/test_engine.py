@@ -73,6 +73,20 @@ def test_a_limit_on_tokens_in_a_forward_does_not_change_texts():
     assert {one.key: one.generation.tokens for one in scheduler.run(jobs)} == expected
 
 
+@pytest.mark.parametrize("rows", [(0, 2), (0, 3, 5), (1, 2, 4, 6), (0, 1, 2, 3), (0, 2, 4, 5, 6)])
+def test_single_tokens_in_any_rows_side_by_side_or_not(rows):
+    model = random_model()
+    step = StepModel(model, len(PROMPTS))
+    for i, prompt in enumerate(PROMPTS):
+        step.open(i)
+        step.step([(i, Feed("m", prompt))])
+    got = step.step([(i, Feed("m", [17])) for i in rows])[0]
+    for i, logits in zip(rows, got, strict=True):
+        with torch.inference_mode():
+            expected = model(torch.tensor([[*PROMPTS[i], 17]])).logits[0, -1:]
+        assert torch.allclose(logits, expected, atol=1e-4)
+
+
 def test_roll_back_forgets_and_keep_drops():
     model = random_model()
     step = StepModel(model, 2)
