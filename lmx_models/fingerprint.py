@@ -5,12 +5,14 @@ from __future__ import annotations
 import functools
 import hashlib
 import importlib.metadata as metadata
+import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from lmx_models import zoo_cache
+from lmx_plugins.errors import UserError
 
 # Of a model's folder, what makes it write what it writes.
 CONTENT = ("*.json", "*.safetensors", "*.model", "*.txt", "*.jinja")
@@ -47,6 +49,20 @@ def plugin_code(classes: tuple[Any, ...]) -> str | None:
     for path in sorted({path for file in files if file for path in Path(file).parent.glob("*.py")}):
         digest.update(path.name.encode() + path.read_bytes())
     return digest.hexdigest() if any(files) else None
+
+
+def file_identity(path: str) -> str:
+    """Return the hash of a user's file, read again only when it changed; raises `UserError` if it cannot be read."""
+    try:
+        stat = os.stat(path)
+        return _hash_as_of(path, stat.st_size, stat.st_mtime_ns)
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+@functools.cache
+def _hash_as_of(path: str, _size: int, _modified: int) -> str:
+    return zoo_cache.sha256_of(Path(path))
 
 
 @functools.cache

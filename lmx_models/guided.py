@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
-from lmx_models import zoo, zoo_cache
+from lmx_models import zoo
 from lmx_models.arguments import build
 from lmx_models.decoder_lm import DEFAULT_MODEL, DecoderLM
 from lmx_models.decoding.base import Decoding
@@ -21,7 +21,7 @@ from lmx_models.decoding.policies import POLICIES, Policy, PolicyConfig, calibra
 from lmx_models.engine.address import is_endpoint
 from lmx_models.engine.self_check import check
 from lmx_models.engine.step_model import StepModel
-from lmx_models.fingerprint import model_identity
+from lmx_models.fingerprint import file_identity, model_identity
 from lmx_models.loading import end_ids, load, same_tokenizer
 from lmx_models.requests import Request
 from lmx_models.sizes import expand
@@ -156,7 +156,7 @@ class GuidedLM(DecoderLM):
         return {
             **super().identity(values),
             "oracle": self.oracle_identity(),
-            "policy_files": [zoo_cache.sha256_of(Path(file)) for file in files if file],
+            "policy_files": [file_identity(file) for file in files if file],
         }
 
     def oracle_identity(self) -> Any:

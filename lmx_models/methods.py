@@ -18,7 +18,7 @@ from lmx_models.decoding.denoising import Head
 from lmx_models.decoding.guided import GuidedConfig, guided
 from lmx_models.decoding.masked_diffusion import MaskedDiffusionConfig, masked_diffusion
 from lmx_models.decoding.policies import POLICIES, PolicyConfig
-from lmx_models.decoding.wedlm import WeDLMConfig, wedlm
+from lmx_models.decoding.wedlm import WeDLMConfig, refuse_sampled_verification, wedlm
 from lmx_models.diffusion import refuse_other_attention
 from lmx_models.engine.sampling import Sampling
 from lmx_models.engine.self_check import check
@@ -122,12 +122,7 @@ def _wedlm(request: Request, weights: Mapping[str, Weights]) -> Decoding:
 
 
 def _greedy_if_verified(values: Mapping[str, Any]) -> None:
-    config, sampling = build(WeDLMConfig, values), sampling_of(values)
-    if config.verify and sampling.temperature:
-        raise UserError(
-            f"verify={config.verify} writes the text of greedy decoding, and temperature={sampling.temperature:g}: set "
-            "temperature=0, or leave verify out"
-        )
+    refuse_sampled_verification(build(WeDLMConfig, values), sampling_of(values))
 
 
 def _mdlm(request: Request, weights: Mapping[str, Weights]) -> Decoding:

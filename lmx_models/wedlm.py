@@ -12,14 +12,14 @@ from lm_eval.api.instance import Instance
 from lmx_models import families
 from lmx_models.arguments import build
 from lmx_models.decoding.base import Decoding
-from lmx_models.decoding.wedlm import WeDLMConfig, field_names, wedlm
+from lmx_models.decoding.wedlm import WeDLMConfig, field_names, refuse_sampled_verification, wedlm
 from lmx_models.decoding.wedlm_likelihood import wedlm_likelihood
 from lmx_models.engine import flash_attention
 from lmx_models.engine.slot_attention import attend_by
 from lmx_models.engine.step_model import StepModel
 from lmx_models.likelihoods import LikelihoodConfig, MaskLikelihoods
 from lmx_models.requests import Request
-from lmx_plugins.errors import UserError, unknown
+from lmx_plugins.errors import unknown
 
 DEFAULT_MODEL = "tiny-wedlm"
 
@@ -99,11 +99,7 @@ class WeDLM(MaskLikelihoods):
 
     def _configs(self, values: Mapping[str, Any]) -> list[Any]:
         sampling, config = super()._configs(values)
-        if config.verify and sampling.temperature:
-            raise UserError(
-                f"verify={config.verify} writes the text of greedy decoding, and temperature={sampling.temperature:g}: "
-                "set temperature=0, or leave verify out"
-            )
+        refuse_sampled_verification(config, sampling)
         return [sampling, config]
 
     def _prepare(self, requests: Sequence[Instance]) -> list[Request]:

@@ -55,6 +55,15 @@ class WeDLMConfig:
             raise unknown("verify", self.verify, [*VERIFY, "None"])
 
 
+def refuse_sampled_verification(config: WeDLMConfig, sampling: Sampling) -> None:
+    """Refuse ``verify`` beside a temperature: what it writes is the greedy text."""
+    if config.verify and sampling.temperature:
+        raise UserError(
+            f"verify={config.verify} writes the text of greedy decoding, and temperature={sampling.temperature:g}: set "
+            "temperature=0, or leave verify out"
+        )
+
+
 def field_names(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return settings under the names of `WeDLMConfig`'s fields: ``lambda`` becomes ``distance``."""
     return {"distance" if name == "lambda" else name: value for name, value in values.items()}

@@ -173,3 +173,10 @@ def test_the_code_of_a_plugins_decoder_counts(tmp_path, monkeypatch):
     assert (found(), found()) == (0, 1)
     module.write_text(module.read_text() + "    # changed\n")
     assert found() == 0
+
+
+def test_a_missing_calibration_file_is_one_line_with_a_journal_too(tmp_path):
+    from lmx_plugins.errors import UserError
+
+    with pytest.raises(UserError, match=r"cannot read .*nowhere\.jsonl"):
+        run(tmp_path / "j", n=1, policy="quantile", calibration=str(tmp_path / "nowhere.jsonl"))
