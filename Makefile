@@ -18,9 +18,13 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	touch $@
 
-# The whole suite, with installs and the real small model; under ten minutes on two cores.
+# Test processes at once, each with one thread of torch's.
+JOBS ?= 2
+
+# The whole suite, with installs and the real small model; under ten minutes on two cores. The tests of a file stay
+# together, for they share what the file has set up.
 test: $(STAMP)
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -155,13 +155,25 @@ def test_rows_grow_without_losing_what_is_cached():
         assert torch.allclose(logits, model(torch.tensor([tokens])).logits[0, -1:], atol=1e-4)
 
 
-def test_self_check_refuses_a_model_whose_cache_path_is_wrong(monkeypatch):
-    model = random_model()
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_self_check_refuses_a_model_whose_cache_path_is_wrong(monkeypatch, dtype):
+    model = random_model().to(dtype)
     monkeypatch.setattr(
         slot_attention, "_span_mask", lambda plan, span, *_: torch.ones(span.n, span.at + span.n).bool()
     )
-    with pytest.raises(UserError, match=r"differ from a full forward.*--model hf"):
+    with pytest.raises(UserError, match=r"differ from those of a full forward.*--model hf"):
         check(model, "broken")
+
+
+def test_self_check_takes_rounding_in_16_bits_for_what_it_is():
+    """Single logits of a right model may be off by a tenth of the largest: Qwen2.5-Coder-0.5B was refused for less."""
+    from transformers import Qwen2Config, Qwen2ForCausalLM
+
+    shape = {"hidden_size": 64, "intermediate_size": 128, "num_attention_heads": 4, "num_key_value_heads": 2}
+    config = Qwen2Config(vocab_size=300, num_hidden_layers=16, initializer_range=0.8, **shape)
+    for dtype, rounding in ((torch.float32, 1e-4), (torch.bfloat16, 0.1)):
+        torch.manual_seed(0)
+        assert check(Qwen2ForCausalLM(config).to(dtype).eval(), "m") < rounding
 
 
 def test_self_check_refuses_an_architecture_without_slots():
