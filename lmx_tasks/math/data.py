@@ -25,7 +25,11 @@ SUBJECTS = {
 }
 """The Hub's configuration of each subject, and its name in the data."""
 LEVELS = tuple(f"Level {number}" for number in range(1, 6))
-HUB = {"lmx_math": "EleutherAI/hendrycks_math", "lmx_math500": "HuggingFaceH4/MATH-500"}
+HUB = {
+    "lmx_math": ("EleutherAI/hendrycks_math", "21a5633873b6a120296cce3e2df9d5550074f4a3"),
+    "lmx_math500": ("HuggingFaceH4/MATH-500", "6e4ed1a2a79af7d8630a6b768ec859cb5af4d3be"),
+}
+"""Each data set's repository on the Hub, and the commit that is read unless another one is named."""
 FIELDS = ("problem", "level", "type", "solution")
 _ON_THE_HUB = Path("test.jsonl")
 _RENAMED = {"type": "subject"}  # MATH-500's name for it
@@ -54,19 +58,19 @@ def from_file(path: Path) -> list[dict[str, str]]:
 
 
 def from_hub(name: str, revision: Any, subject: str | None) -> list[dict[str, str]]:
-    """Read the test split from the Hub, of one subject or of all; `revision` is a commit, tag or branch."""
+    """Read the test split from the Hub, of one subject or of all; `revision` is a commit, tag or branch, or None for ours."""
     from datasets import load_dataset
 
     if revision is not None and (not isinstance(revision, str) or not revision):
         raise UserError(f"--metadata revision must be the name of a commit, tag or branch, not {revision!r}")
-    repository = HUB[name]
+    repository, commit = HUB[name]
     configs: list[str | None] = [None]
     if name == "lmx_math":
         configs = [subject] if subject else list(SUBJECTS)
     rows = []
     for config in configs:
         try:
-            split = load_dataset(repository, config, split="test", revision=revision)
+            split = load_dataset(repository, config, split="test", revision=revision or commit)
         except Exception as error:  # datasets raises whatever its network layer raises
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise UserError(

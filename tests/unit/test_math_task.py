@@ -269,8 +269,8 @@ def test_the_hub_is_asked_for_the_slice_and_revision(monkeypatch: pytest.MonkeyP
     utils.load_math(subject="geometry")
     utils.load_500()
     assert asked == [
-        ("EleutherAI/hendrycks_math", "geometry", "test", None),
-        ("HuggingFaceH4/MATH-500", None, "test", None),
+        ("EleutherAI/hendrycks_math", "geometry", "test", "21a5633873b6a120296cce3e2df9d5550074f4a3"),
+        ("HuggingFaceH4/MATH-500", None, "test", "6e4ed1a2a79af7d8630a6b768ec859cb5af4d3be"),
     ]
 
 
