@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import logging
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -18,8 +17,6 @@ from lmx_models.engine.step_model import StepModel
 from lmx_models.likelihoods import LikelihoodConfig, MaskLikelihoods
 from lmx_models.requests import Request
 from lmx_plugins.errors import UserError
-
-log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,21 +57,7 @@ class DiffusionLM(MaskLikelihoods):
         shifted = self.family is not None and self.family.shifted if run.shift is None else run.shift
         self.head = Head(families.mask_id(self.model, self.tokenizer, run.mask_id, self.family), shifted)
         self.mask_id = self.head.mask_id
-        if doubt := self._doubt(run):
-            self.notes.append(doubt)
-            log.warning(doubt)
-
-    def _doubt(self, run: DiffusionRun) -> str | None:
-        """Say what speaks against the model having been trained for this method."""
-        trained = getattr(self.model.config, "lmx_decoding", None)  # in the config of the shipped tiny models
-        if trained is not None:
-            return None if trained == self.method else f"{self._asked_name} was trained for --model {trained}"
-        if self.family or run.mask_id is not None or getattr(self.model.config, "mask_token_id", None) is not None:
-            return None
-        return (
-            f"nothing in the configuration of {self._asked_name} says that it was trained to fill masks: an "
-            f"autoregressive model writes nonsense under --model {self.method}"
-        )
+        self.warn_of_training(run.mask_id)
 
     def step_models(self, rows: int, slots: int) -> dict[str, StepModel]:
         """Return the one model, under the method's name."""

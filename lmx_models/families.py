@@ -229,6 +229,26 @@ def mask_id(model: Any, tokenizer: Any, given: int | None = None, family: Family
     return int(found)
 
 
+def doubt(config: Any, name: str, method: str, known: bool) -> str | None:
+    """Say what speaks against the model `name` having been trained for a method; None: nothing.
+
+    Args:
+        config: the model's.
+        name: of the model, as the user gave it.
+        method: name of a ``--model``.
+        known: the model is of a family that is, or the user named its mask token.
+    """
+    trained = getattr(config, "lmx_decoding", None)  # in the config of the shipped tiny models
+    if trained is not None:
+        return None if trained == method else f"{name} was trained for --model {trained}"
+    if known or getattr(config, "mask_token_id", None) is not None:
+        return None
+    return (
+        f"nothing in the configuration of {name} says that it was trained to fill masks: an autoregressive model "
+        f"writes nonsense under --model {method}"
+    )
+
+
 def _weight_names(pretrained: str, where: Mapping[str, Any]) -> list[str]:
     """Return the names of all parameters in the safetensors of a folder or Hub id."""
     quiet = {**where, "_raise_exceptions_for_missing_entries": False}

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
+from lmx_models import families
 from lmx_models.decoder_lm import DecoderLM
 from lmx_models.decoding.base import Decoding
 from lmx_models.engine.sampling import stream
@@ -62,6 +63,13 @@ class MaskLikelihoods(DecoderLM):
     def estimate(self, context: list[int], continuation: list[int]) -> Decoding:
         """Return the decoder that scores a text for ``ll=mc``, as `wedlm_likelihood` does."""
         raise NotImplementedError
+
+    def warn_of_training(self, mask_id: int | None) -> None:
+        """Warn, and note in the results, if the model seems not to be trained for this; `mask_id`: the user's own."""
+        known = mask_id is not None or self.family is not None
+        if doubt := families.doubt(self.model.config, self._asked_name, self.method, known):
+            self.notes.append(doubt)
+            log.warning(doubt)
 
     def likelihood_settings(self) -> dict[str, Any]:
         """Return which likelihood it is, and all that it depends on besides the model."""

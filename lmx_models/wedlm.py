@@ -60,6 +60,7 @@ class WeDLM(MaskLikelihoods):
         super().__init__(pretrained=pretrained, **field_names(kwargs))
         self.mask_id = families.mask_id(self.model, self.tokenizer, run.mask_id, self.family)
         self.attn = flash_attention.choose(run.attn, self.device, self.model.dtype)
+        self.warn_of_training(run.mask_id)
 
     def decode(self, request: Request) -> Decoding:
         """Return the decoder of one text."""

@@ -140,6 +140,14 @@ def test_a_checkpoint_of_the_published_model_type(lm, verify, tmp_path):
     assert write(published) == write(lm, verify=verify)
 
 
+def test_a_model_that_was_trained_for_something_else_is_told(lm, caplog):
+    assert not any("trained" in note for note in lm.notes)
+    for name, words in (("tiny-mdlm", "was trained for --model mdlm"), ("tiny-oracle", "nothing in the configuration")):
+        caplog.clear()
+        assert words in WeDLM(**{**FAST, "pretrained": name}).notes[-1]
+        assert any(words in record.message for record in caplog.records)
+
+
 def test_the_mask_token_can_be_named(lm):
     named = WeDLM(mask_id=lm.mask_id, **FAST)
     assert write(named, tau=2.0) == write(lm, tau=2.0)
