@@ -58,7 +58,7 @@ def from_file(path: Path) -> list[dict[str, str]]:
 
 
 def from_hub(name: str, revision: Any, subject: str | None) -> list[dict[str, str]]:
-    """Read the test split from the Hub, of one subject or all; `revision`: a commit, tag or branch, or None for ours."""
+    """Read the test split from the Hub, of one subject or all; `revision`: commit, tag or branch; None: ours."""
     from datasets import load_dataset
 
     if revision is not None and (not isinstance(revision, str) or not revision):
