@@ -22,15 +22,15 @@ MAX_SECTIONS_TOKENS = 192
 DECODING: dict[str, dict[str, Any]] = {
     "ar": {},
     "wedlm": {"window": 16, "tau": 0.4, "lambda": 0.02},
-    "mdlm": {"block": 32, "tokens_per_step": 2},
-    "bd3lm": {"block": 32, "tokens_per_step": 2},
+    "mdlm": {"block_length": 8, "threshold": 0.9},
+    "bd3lm": {"block_length": 8, "threshold": 0.9},
 }
-"""How each kind of model is decoded here, greedily. `tokens_per_step`: tokens unmasked by a forward."""
+"""How each kind of model is decoded here, greedily."""
 
 CAREFUL: dict[str, dict[str, Any]] = {
     "wedlm": {"lambda": 0.1},
-    "mdlm": {"tokens_per_step": 1},
-    "bd3lm": {"tokens_per_step": 1},
+    "mdlm": {"threshold": 1.0},  # never passed: a token a forward
+    "bd3lm": {"threshold": 1.0},
 }
 """Changes to those settings for quality before speed; `lambda` is that of the paper's quality tables."""
 
@@ -61,10 +61,10 @@ def diffuse(
     if how["method"] == "wedlm":
         window, tau, lam = how["window"], how["tau"], how["lambda"]
         return reference_wedlm(model, prompt_ids, max_tokens, mask, eos, window, tau, lam)
-    block, each = how["block"], how["tokens_per_step"]
+    block, threshold = how["block_length"], how["threshold"]
     if how["method"] == "mdlm":
-        return reference_mdlm(model, prompt_ids, max_tokens, max_tokens // each, block, mask, eos)
-    return reference_bd3lm(model, prompt_ids, max_tokens, block, block // each, mask, eos)
+        return reference_mdlm(model, prompt_ids, max_tokens, max_tokens, block, mask, eos, threshold)
+    return reference_bd3lm(model, prompt_ids, max_tokens, block, block, mask, eos, threshold)
 
 
 def chat_prompts(tokenizer: PreTrainedTokenizerFast, prompts: list[str]) -> list[str]:

@@ -7,7 +7,7 @@ lowest id and the leftmost place win.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -77,11 +77,26 @@ def shares(masks: int, steps: int) -> list[int]:
     return [masks // steps + (step < masks % steps) for step in range(steps)]
 
 
-def unmask(logits: Tensor, masked: Sequence[int], count: int, mask_id: int) -> dict[int, int]:
-    """Choose the `count` most probable of the greedy tokens at the `masked` rows; return row -> token."""
+def least(masked: Sequence[int], steps: int, threshold: float | None) -> Iterator[int]:
+    """Yield how many masks the next forward unmasks: by `shares`; with a threshold at least one, while any is left."""
+    if threshold is None:
+        yield from shares(len(masked), steps)
+    while masked:
+        yield 1
+
+
+def unmask(
+    logits: Tensor, masked: Sequence[int], count: int, mask_id: int, threshold: float | None = None
+) -> dict[int, int]:
+    """Choose the `count` most probable of the greedy tokens at the `masked` rows; return row -> token.
+
+    With a threshold more are chosen: all that are more probable than it (arXiv 2505.22618).
+    """
     logits = logits[list(masked)]
     logits[:, mask_id] = -torch.inf
     confidence, tokens = logits.softmax(-1).max(-1)
+    if threshold is not None:
+        count = max(count, int((confidence > threshold).sum()))
     best = confidence.argsort(descending=True, stable=True)[:count].tolist()
     return {masked[i]: int(tokens[i]) for i in best}
 
@@ -94,10 +109,12 @@ def reference_mdlm(
     block: int,
     mask_id: int,
     eos_ids: Collection[int] = (),
+    threshold: float | None = None,
 ) -> tuple[list[int], int]:
     """Unmask a canvas of `length` masks by low-confidence remasking, block after block (arXiv 2502.09992).
 
-    Attention is bidirectional over prompt and canvas. The `steps` are spread evenly over the blocks, at least one each.
+    Attention is bidirectional over prompt and canvas. The `steps` are spread evenly over the blocks, at least one each;
+    with a threshold (see `unmask`) there are as many as it takes.
     Decoding stops after a block that holds one of `eos_ids`; the canvas is returned up to the end of that block.
     """
     begin = len(prompt_ids)
@@ -107,10 +124,10 @@ def reference_mdlm(
     forwards = 0
     for start, most in zip(starts, shares(max(steps, len(starts)), len(starts)), strict=True):
         masked = list(range(start, min(start + block, len(ids))))
-        for count in shares(len(masked), most):
+        for count in least(masked, most, threshold):
             logits = logits_of(model, ids, range(len(ids)), everything)
             forwards += 1
-            for place, token in unmask(logits, masked, count, mask_id).items():
+            for place, token in unmask(logits, masked, count, mask_id, threshold).items():
                 ids[place] = token
                 masked.remove(place)
         if any(token in eos_ids for token in ids[start : start + block]):
@@ -132,11 +149,13 @@ def reference_bd3lm(
     steps_per_block: int,
     mask_id: int,
     eos_ids: Collection[int] = (),
+    threshold: float | None = None,
 ) -> tuple[list[int], int]:
     """Unmask one block of masks after another, by low-confidence remasking (arXiv 2503.09573).
 
-    The prompt is one bidirectional chunk. Blocks are counted from its end; each sees everything before it, and itself
-    in both directions. Decoding stops after a block that holds one of `eos_ids`.
+    With a threshold (see `unmask`) a block takes as many steps as it needs. The prompt is one bidirectional chunk.
+    Blocks are counted from its end; each sees everything before it, and itself in both directions. Decoding stops after
+    a block that holds one of `eos_ids`.
     """
     begin = len(prompt_ids)
     ids = list(prompt_ids)
@@ -145,10 +164,10 @@ def reference_bd3lm(
         masked = list(range(begin + done, begin + min(done + block, length)))
         ids += [mask_id] * len(masked)
         allowed = block_causal(begin, len(ids), block)
-        for count in shares(len(masked), steps_per_block):
+        for count in least(masked, steps_per_block, threshold):
             logits = logits_of(model, ids, range(len(ids)), allowed)
             forwards += 1
-            for place, token in unmask(logits, masked, count, mask_id).items():
+            for place, token in unmask(logits, masked, count, mask_id, threshold).items():
                 ids[place] = token
                 masked.remove(place)
         if any(token in eos_ids for token in ids[begin + done :]):

@@ -38,6 +38,8 @@ class Spec:
 
 
 _DIFFUSION_BATCH = {"counting": 16, "naming": 4, "listing": 8, "sections": 8}
+# Bidirectional models count at once, and are slow to learn the plans.
+_PLANNING_BATCH = {"counting": 8, "naming": 2, "listing": 4, "sections": 16}
 
 FAMILY: dict[str, Spec] = {
     s.name: s
@@ -51,15 +53,15 @@ FAMILY: dict[str, Spec] = {
             batch={"counting": 48, "naming": 8, "listing": 16, "sections": 8}, lr=3e-3, muon_lr=6e-3,
         ),
         Spec(
-            "tiny-wedlm", "qwen3", hidden=96, layers=5, heads=3, steps=1200, rounds=3, batch=_DIFFUSION_BATCH, lr=2e-3,
+            "tiny-wedlm", "qwen3", hidden=96, layers=5, heads=3, steps=1200, rounds=5, batch=_DIFFUSION_BATCH, lr=2e-3,
             muon_lr=4e-3, prompt_weight=0.0, objective="wedlm", start="tiny-oracle", block_length=16,
         ),
         Spec(
-            "tiny-bd3lm", "qwen3", hidden=96, layers=5, heads=3, steps=800, batch=_DIFFUSION_BATCH, lr=2e-3,
-            muon_lr=4e-3, prompt_weight=0.0, objective="bd3lm", start="tiny-wedlm", block_length=32,
+            "tiny-bd3lm", "qwen3", hidden=96, layers=5, heads=3, steps=800, batch=_PLANNING_BATCH, lr=2e-3,
+            muon_lr=4e-3, prompt_weight=0.0, objective="bd3lm", start="tiny-wedlm", block_length=8,
         ),
         Spec(
-            "tiny-mdlm", "qwen3", hidden=96, layers=5, heads=3, steps=1000, batch=_DIFFUSION_BATCH, lr=2e-3,
+            "tiny-mdlm", "qwen3", hidden=96, layers=5, heads=3, steps=800, batch=_PLANNING_BATCH, lr=2e-3,
             muon_lr=4e-3, prompt_weight=0.0, objective="mdlm", start="tiny-bd3lm", canvas=256,
         ),
     )

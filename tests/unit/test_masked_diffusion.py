@@ -223,6 +223,14 @@ def test_equals_the_decoders_that_score_the_tiny_family(seed):
     (bd3lm,) = write(model, "bd3lm", HEADS["own"], stop=stop, prompts=[prompt], steps=9, block_length=8)
     whole, _ = reference_bd3lm(model, prompt, limit, 8, 3, MASK, ends)
     assert bd3lm.generation.tokens == up_to_end(whole, ends)
+    by_threshold = {"block_length": 8, "threshold": 0.05}
+    (mdlm,) = write(model, "mdlm", HEADS["own"], stop=stop, prompts=[prompt], **by_threshold)
+    whole, forwards = reference_mdlm(model, prompt, limit, 9, 8, MASK, ends, threshold=0.05)
+    assert mdlm.generation.tokens == up_to_end(whole, ends)
+    assert forwards < len(whole)
+    (bd3lm,) = write(model, "bd3lm", HEADS["own"], stop=stop, prompts=[prompt], **by_threshold)
+    whole, _ = reference_bd3lm(model, prompt, limit, 8, 3, MASK, ends, threshold=0.05)
+    assert bd3lm.generation.tokens == up_to_end(whole, ends)
 
 
 def up_to_end(tokens, ends):

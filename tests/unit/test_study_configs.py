@@ -13,6 +13,7 @@ CONFIGS = Path(__file__).parents[2] / "configs"
 STUDIES = sorted(path.name for path in CONFIGS.glob("*study*.yaml"))
 # What an arm's own method is made of; everything else must be the same in all arms of a study.
 OWN = {"pretrained", "preset", "ar", "diffusion", "diffusion_method", "inner", "rounds", "answer_temperature"}
+OWN |= {f"{part}{name}" for part in ("", "answer_", "draft_") for name in ("block_length", "threshold")}
 
 
 def arms_of(name: str, tmp_path: Path):

@@ -84,8 +84,9 @@ def test_diffusion_members_are_as_good_as_the_readme_says(family):
         assert counted >= 0.95 * oracle["category_counting"]["accuracy"]
         planned = scores[name]["chat"]["constraint_tiny"]
         assert planned["on_topic"] > 0.95
-        assert planned["tokens_per_forward"] > 1.5
-        assert planned["solved"] >= {"tiny-wedlm": 0.85, "tiny-bd3lm": 0.45, "tiny-mdlm": 0.25}[name]
+        assert planned["tokens_per_forward"] > 2
+        share = 0.8 if name == "tiny-mdlm" else 0.95  # the README says so, and why
+        assert planned["solved"] >= share * oracle["constraint_tiny"]["solved"]
     careful = scores["tiny-wedlm"]["careful"]["constraint_tiny"]
     assert careful["solved"] >= 0.95 * oracle["constraint_tiny"]["solved"]
     assert careful["tokens_per_forward"] > 2
