@@ -132,7 +132,8 @@ def _journal(options: Options) -> Iterator[Path | None]:
 @contextmanager
 def _interruptible(options: Options) -> Iterator[None]:
     """Turn Ctrl-C and a scheduler's SIGTERM into one line that says what is kept and how to go on."""
-    previous = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    # Not by way of SIGINT, which a shell lets its background jobs ignore.
+    previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield
     except KeyboardInterrupt:

@@ -75,10 +75,12 @@ def test_thirty_kills_and_the_samples_of_an_unbroken_run(tmp_path):
     assert not list((tmp_path / "killed").rglob("*.part*"))
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_run_says_how_to_go_on(tmp_path, how):
+@pytest.mark.parametrize(("how", "ignored"), [(signal.SIGINT, ()), (signal.SIGTERM, ()), (signal.SIGTERM, ("INT",))])
+def test_an_interrupted_run_says_how_to_go_on(tmp_path, how, ignored):
+    """A shell's background jobs ignore SIGINT; SIGTERM must reach them all the same."""
     command = [*RUN, *TINY, "--limit", "30", *SAMPLED]
-    running = subprocess.Popen(command, cwd=tmp_path, env=ONE_THREAD, stderr=subprocess.PIPE, text=True)
+    started = ["env", *(f"--ignore-signal={name}" for name in ignored), *command]
+    running = subprocess.Popen(started, cwd=tmp_path, env=ONE_THREAD, stderr=subprocess.PIPE, text=True)
     journal = tmp_path / "results" / "journal" / "journal-0001.jsonl"
     while not (journal.exists() and journal.read_bytes().count(b"\n") > 2):
         assert running.poll() is None, running.stderr.read()
