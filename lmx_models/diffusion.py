@@ -87,6 +87,7 @@ class MaskedDiffusionLM(DiffusionLM):
 
     def __init__(self, pretrained: Any = "tiny-mdlm", **kwargs: Any) -> None:
         super().__init__(pretrained, **kwargs)
+        self.settings = {**families.trained_block(self.model.config), **self.settings}
 
     def decode(self, request: Request) -> Decoding:
         """Return the decoder of one text."""

@@ -260,12 +260,15 @@ def _weight_names(pretrained: str, where: Mapping[str, Any]) -> list[str]:
         return sorted(weights.keys())
 
 
+def trained_block(config: Any) -> dict[str, Any]:
+    """Return the block that a model was trained to fill, as a setting, if its config names one."""
+    length = getattr(config, "block_length", None)
+    return {"block_length": length} if length else {}
+
+
 def block_defaults(config: Any, family: Family | None) -> dict[str, Any]:
     """Return the settings of block diffusion that a model was trained with, as far as its files tell."""
-    settings: dict[str, Any] = {"prefill": family.prefill} if family else {}
-    if length := getattr(config, "block_length", None):
-        settings["block_length"] = length
-    return settings
+    return ({"prefill": family.prefill} if family else {}) | trained_block(config)
 
 
 @contextlib.contextmanager

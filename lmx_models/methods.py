@@ -126,7 +126,9 @@ def _greedy_if_verified(values: Mapping[str, Any]) -> None:
 
 
 def _mdlm(request: Request, weights: Mapping[str, Weights]) -> Decoding:
-    config, head = build(MaskedDiffusionConfig, request.values), _head(weights["mdlm"], request)
+    one = weights["mdlm"]
+    values = {**families.trained_block(one.model.config), **request.values}
+    config, head = build(MaskedDiffusionConfig, values), _head(one, request)
     return masked_diffusion(
         request.prompt, config, request.sampling, request.stopping, request.rng("sample"), head, "mdlm"
     )

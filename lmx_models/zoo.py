@@ -74,7 +74,7 @@ _TINY: dict[str, str] = {
     "tiny-oracle": "our own, strong on the same tasks; tokenizer of tiny-base",
     "tiny-wedlm": "our own diffusion model (WeDLM), close to tiny-oracle in several tokens a forward",
     "tiny-bd3lm": "our own block diffusion model; nearly as good as tiny-oracle at several tokens a forward",
-    "tiny-mdlm": "our own masked diffusion model; counts as well as tiny-oracle, solves four plans in five",
+    "tiny-mdlm": "our own masked diffusion model; nearly as good as tiny-oracle at several tokens a forward",
 }
 
 

@@ -75,6 +75,7 @@ class Scheduler:
         self._waiting: dict[int, deque[_Live]] = {id(model): deque() for model in self.models.values()}
         self._step = {id(model): model for model in self.models.values()}
         self._asked: dict[Future[Reply], _Live] = {}
+        self._last = next(iter(self._waiting), 0)
 
     def run(self, jobs: Iterable[Job]) -> Iterator[Finished]:
         """Yield each text as soon as it is finished; its place is filled only after the caller comes back."""
@@ -127,11 +128,14 @@ class Scheduler:
             model.close((sequence.key, name))
 
     def _forward(self) -> list[Finished]:
-        """Run one forward of the model that most sequences wait for; return the texts that it finished."""
-        busiest = max(self._waiting, key=lambda model: len(self._waiting[model]))
-        batch = self._take(self._waiting[busiest])
+        """Run one forward of the model that can fill most of its rows; return the texts that it finished.
+
+        Of equals the last one goes on: sequences that change models in step fill its next forwards too.
+        """
+        self._last = max(self._waiting, key=lambda name: (min(len(self._waiting[name]), self.rows), name == self._last))
+        batch = self._take(self._waiting[self._last])
         feeds = [((sequence.key, feed.model), feed) for sequence, feed in batch]
-        all_logits, seconds = self._step[busiest].step(feeds)
+        all_logits, seconds = self._step[self._last].step(feeds)
         tokens = sum(len(feed.tokens) for _, feed in feeds)
         finished = []
         for (sequence, feed), logits in zip(batch, all_logits, strict=True):

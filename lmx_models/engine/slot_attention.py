@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from transformers import AttentionInterface
 
-from lmx_models.engine.slot_cache import Plan, SlotCache, Span
+from lmx_models.engine.slot_cache import Groups, Plan, SlotCache, Span
 
 NAME = "lmx_slot"
 _active: ContextVar[SlotCache] = ContextVar("lmx_active_slot_cache")
@@ -98,15 +98,11 @@ def _rows_one_by_one(
     heads, kv_heads = query.shape[0], keys.shape[1]
     spans = plan.spans
     if window is None and softcap is None:
-        runs = _single_token_runs(plan)
+        runs, pairs, spans = _groups(plan)
         for run in runs:
             _single_tokens(query, keys, values, run, plan, out, scaling)
-        together = {span.row for run in runs for span in run}
-        spans = [span for span in spans if span.row not in together]
-        singles = [span for span in spans if span.n == 1]
-        for a, b in zip(singles[::2], singles[1::2], strict=False):
+        for a, b in pairs:
             _two_tokens(query, keys, values, a, b, plan, out, scaling)
-        spans = [span for span in spans if span.n > 1] + singles[len(singles) // 2 * 2 :]
     for span in spans:
         end = span.at + span.n
         first = max(0, span.at - window + 1) if window is not None and span.n == 1 else 0
@@ -164,28 +160,35 @@ def _two_tokens(
 ) -> None:
     """One token in each of two rows that are not adjacent: a slice with a step takes both without copying a key."""
     rows, end = slice(a.row, b.row + 1, b.row - a.row), max(a.at, b.at) + 1
+    tokens = slice(a.begin, b.begin + 1, b.begin - a.begin)
     name = ("two", a.row)
     if name not in plan.masks:
         unused = torch.arange(end) > torch.tensor([[a.at], [b.at]])
         mask = query.new_zeros(2, 1, 1, end).masked_fill(unused[:, None, None], float("-inf"))
         plan.masks[name] = mask.expand(2, 1, query.shape[0] // keys.shape[1], end).contiguous()
-    q = torch.stack([query[:, a.begin], query[:, b.begin]]).reshape(2, keys.shape[1], -1, query.shape[2])
+    q = query[:, tokens].transpose(0, 1).reshape(2, keys.shape[1], -1, query.shape[2])
     k, v = keys[rows, :, :end], values[rows, :, :end]
     o = F.scaled_dot_product_attention(q, k, v, attn_mask=plan.masks[name], scale=scaling)
-    out[a.begin], out[b.begin] = o.reshape(2, query.shape[0], -1).unbind(0)
+    out[tokens] = o.reshape(2, query.shape[0], -1)
 
 
-def _single_token_runs(plan: Plan) -> list[list[Span]]:
-    """Return the runs of at least two adjacent rows that feed one token each; found once per forward."""
-    if plan.runs is None:
+def _groups(plan: Plan) -> Groups:
+    """Return which spans one call attends to together, found once per forward.
+
+    Of the rows that feed one token each: the runs of two and more adjacent ones, then pairs; and the rest of the spans.
+    """
+    if plan.groups is None:
         runs: list[list[Span]] = []
         for span in plan.spans:
             if span.n == 1 and runs and runs[-1][-1].row == span.row - 1:
                 runs[-1].append(span)
             elif span.n == 1:
                 runs.append([span])
-        plan.runs = [run for run in runs if len(run) > 1]
-    return plan.runs
+        singles = [run[0] for run in runs if len(run) == 1]
+        pairs = list(zip(singles[::2], singles[1::2], strict=False))
+        rest = [span for span in plan.spans if span.n > 1] + singles[2 * len(pairs) :]
+        plan.groups = [run for run in runs if len(run) > 1], pairs, rest
+    return plan.groups
 
 
 def _adjacent(spans: list[Span]) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from transformers.cache_utils import Cache, CacheLayerMixin
@@ -23,6 +23,10 @@ class Span:
     full: bool
 
 
+# Runs, pairs and the rest of the spans of a forward: what one call of an attention kernel takes together.
+Groups: TypeAlias = tuple[list[list[Span]], list[tuple[Span, Span]], list[Span]]
+
+
 @dataclass(slots=True)
 class Plan:
     """One forward: where each token of the flat batch is written and what it may see."""
@@ -32,7 +36,7 @@ class Plan:
     slots: torch.Tensor  # [tokens] slot of each token
     # Made once per forward and shared by the layers.
     masks: dict[Any, torch.Tensor] = field(default_factory=dict)
-    runs: list[list[Span]] | None = None
+    groups: Groups | None = None
 
 
 class SlotLayer(CacheLayerMixin):

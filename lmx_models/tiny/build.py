@@ -35,14 +35,16 @@ def make(
     out: Path,
     seed: int = 0,
     steps: int | None = None,
-    threads: int = 1,
+    threads: int | None = None,
     report: Callable[[int, dict[str, float]], None] = lambda step, losses: None,
 ) -> dict[str, Any]:
     """Train the member `name`, write `out/name`, and return its record (the content of `training.json`).
 
-    A member that goes on from another starts from `out`'s, or from the shipped one where `out` has none.
+    A member that goes on from another starts from `out`'s, or from the shipped one where `out` has none. `steps` and
+    `threads` are the member's own unless given.
     """
     spec = FAMILY[name]
+    threads = threads or spec.threads
     torch.set_num_threads(threads)
     tokenizer = build_tokenizer()
     start = start_folder(spec, out)

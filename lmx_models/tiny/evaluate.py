@@ -22,7 +22,7 @@ MAX_SECTIONS_TOKENS = 192
 DECODING: dict[str, dict[str, Any]] = {
     "ar": {},
     "wedlm": {"window": 16, "tau": 0.4, "lambda": 0.02},
-    "mdlm": {"block_length": 8, "threshold": 0.9},
+    "mdlm": {"block_length": 8, "threshold": 0.95},
     "bd3lm": {"block_length": 8, "threshold": 0.9},
 }
 """How each kind of model is decoded here, greedily."""

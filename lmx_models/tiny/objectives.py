@@ -67,11 +67,18 @@ def wedlm_loss(model: PreTrainedModel, batch: Batch, spec: Spec) -> Tensor:
 
 
 def mdlm_loss(model: PreTrainedModel, batch: Batch, spec: Spec) -> Tensor:
-    """Return the mask loss on canvases of random width, up to about twice the longest answer."""
+    """Return the mask loss on canvases of random width, up to about twice the longest answer.
+
+    With a `block_length` the loss of block diffusion is added: it teaches all blocks where a canvas teaches one, and
+    keeps what a model that goes on from block diffusion knows while it learns to look behind its block.
+    """
     longest = int((batch.lengths - batch.prompt_lengths).max())
     most = max(longest, min(2 * longest + 24, spec.canvas))
     width = int(torch.randint(longest, most + 1, ()))
-    return view_losses(model, mdlm_view(batch, width, model.config.mask_token_id, model.config.eos_token_id))[0]
+    config = model.config
+    view = mdlm_view(batch, width, config.mask_token_id, config.eos_token_id, spec.block_length)
+    loss = view_losses(model, view)[0]
+    return loss + bd3lm_loss(model, batch, spec) if spec.block_length else loss
 
 
 def bd3lm_loss(model: PreTrainedModel, batch: Batch, spec: Spec) -> Tensor:

@@ -13,10 +13,12 @@ class Spec:
     (embeddings, norms) and `muon_lr` (matrices) are peak learning rates, reached after `warmup` of the
     steps (a share, 0 to 1) and brought down along a cosine.
 
-    Training is repeated for `rounds` of `steps` each, every one with the whole schedule (see `train_round`).
+    Training is repeated for `rounds` of `steps` each, every one with the whole schedule (see `train_round`); the peaks
+    are `decay` times those of the round before.
     `start` names the member whose weights training starts from; None starts from random ones.
-    `block_length` (tokens) is the block of the objectives that have one; `canvas` (tokens) is the longest
-    response that training pads an answer to, where the objective learns a whole canvas.
+    `block_length` (tokens) is the block of the objectives that have one (0: none); `canvas` (tokens) is the longest
+    response that training pads an answer to, where the objective learns a whole canvas. `threads` are torch's: sums
+    are taken in another order with another number of them, which changes the last bits and in the end the weights.
     """
 
     name: str
@@ -33,13 +35,11 @@ class Spec:
     objective: str = "ar"
     start: str | None = None
     rounds: int = 1
+    decay: float = 1.0
     block_length: int = 0
     canvas: int = 0
+    threads: int = 1
 
-
-_DIFFUSION_BATCH = {"counting": 16, "naming": 4, "listing": 8, "sections": 8}
-# Bidirectional models count at once, and are slow to learn the plans.
-_PLANNING_BATCH = {"counting": 8, "naming": 2, "listing": 4, "sections": 16}
 
 FAMILY: dict[str, Spec] = {
     s.name: s
@@ -53,16 +53,19 @@ FAMILY: dict[str, Spec] = {
             batch={"counting": 48, "naming": 8, "listing": 16, "sections": 8}, lr=3e-3, muon_lr=6e-3,
         ),
         Spec(
-            "tiny-wedlm", "qwen3", hidden=96, layers=5, heads=3, steps=1200, rounds=5, batch=_DIFFUSION_BATCH, lr=2e-3,
-            muon_lr=4e-3, prompt_weight=0.0, objective="wedlm", start="tiny-oracle", block_length=16,
+            "tiny-wedlm", "qwen3", hidden=96, layers=5, heads=3, steps=1000, rounds=5, decay=0.8,
+            batch={"counting": 12, "naming": 3, "listing": 6, "sections": 10}, lr=2e-3, muon_lr=4e-3, prompt_weight=0.0,
+            objective="wedlm", start="tiny-oracle", block_length=16, threads=2,
         ),
         Spec(
-            "tiny-bd3lm", "qwen3", hidden=96, layers=5, heads=3, steps=800, batch=_PLANNING_BATCH, lr=2e-3,
-            muon_lr=4e-3, prompt_weight=0.0, objective="bd3lm", start="tiny-wedlm", block_length=8,
+            "tiny-bd3lm", "qwen3", hidden=96, layers=5, heads=3, steps=900,
+            batch={"counting": 24, "naming": 4, "listing": 16, "sections": 12}, lr=2e-3, muon_lr=4e-3,
+            prompt_weight=0.0, objective="bd3lm", start="tiny-wedlm", block_length=8, threads=2,
         ),
         Spec(
-            "tiny-mdlm", "qwen3", hidden=96, layers=5, heads=3, steps=800, batch=_PLANNING_BATCH, lr=2e-3,
-            muon_lr=4e-3, prompt_weight=0.0, objective="mdlm", start="tiny-bd3lm", canvas=256,
+            "tiny-mdlm", "qwen3", hidden=96, layers=5, heads=3, steps=900,
+            batch={"counting": 12, "naming": 2, "listing": 8, "sections": 12}, lr=1e-3, muon_lr=2e-3, prompt_weight=0.0,
+            objective="mdlm", start="tiny-bd3lm", block_length=8, canvas=256, threads=2,
         ),
     )
 }  # fmt: skip

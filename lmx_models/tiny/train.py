@@ -148,7 +148,7 @@ def train_round(
     for step in range(steps):
         for optimiser in optimisers:
             for group in optimiser.param_groups:
-                group["lr"] = group["peak"] * schedule(step, steps, spec.warmup)
+                group["lr"] = group["peak"] * spec.decay**turn * schedule(step, steps, spec.warmup)
         for kind, source in sources.items():
             loss = objective(model, next(source), spec)
             loss.backward()  # type: ignore[no-untyped-call]

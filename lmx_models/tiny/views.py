@@ -144,10 +144,31 @@ def _with_next_tokens(view: View, layout: Layout) -> View:
     return replace(view, targets=targets, ar_weights=weights)
 
 
-def mdlm_view(batch: Batch, width: int, mask_id: int, eos: int) -> View:
-    """One noised response of `width` tokens after its prompt; everything sees everything (arXiv 2406.07524)."""
+def draw_block(layout: Layout, block_length: int) -> tuple[Tensor, Tensor]:
+    """Mask one block of each answer in part and all behind it whole; return masks and weights `[rows, width]`.
+
+    These are the states of a sampler that fills block after block, and the loss of Blockwise SFT (Sun et al. 2025,
+    arXiv 2508.19529): only the drawn block has one, and it stands for all blocks up to the end-of-text token's.
+    """
+    blocks = (torch.arange(layout.response.shape[1]) // block_length).expand_as(layout.response)
+    decoded = (layout.answer.sum(1, keepdim=True) - 1) // block_length + 1
+    drawn = (torch.rand(len(blocks), 1) * decoded).long()
+    masked, weights = draw_masks(blocks)
+    masked = torch.where(blocks == drawn, masked, blocks > drawn)
+    return masked, torch.where(blocks == drawn, weights * decoded, 0.0)
+
+
+def mdlm_view(batch: Batch, width: int, mask_id: int, eos: int, block_length: int = 0) -> View:
+    """One noised response of `width` tokens after its prompt; everything sees everything (arXiv 2406.07524).
+
+    With a `block_length` only every fourth row is masked anywhere; the others are as `draw_block` has them.
+    """
     layout = lay_out(batch, width, eos)
     masked, weights = draw_masks(torch.zeros_like(layout.response))
+    if block_length:
+        anywhere = torch.arange(len(masked))[:, None] % 4 == 0
+        in_block, block_weights = draw_block(layout, block_length)
+        masked, weights = torch.where(anywhere, masked, in_block), torch.where(anywhere, weights, block_weights)
     places = torch.arange(width).expand(len(masked), -1)
     everything = torch.ones(1, *2 * [layout.prompt.shape[1] + width], dtype=torch.bool)
     return _assemble(layout, torch.where(masked, mask_id, layout.response), places, everything, weights)

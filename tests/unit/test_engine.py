@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from lmx_models.decoding.autoregressive import autoregressive
-from lmx_models.decoding.base import Feed
+from lmx_models.decoding.base import Feed, Generation
 from lmx_models.engine import slot_attention
 from lmx_models.engine.sampling import Sampling, stream
 from lmx_models.engine.scheduler import Job, Scheduler
@@ -195,3 +195,19 @@ def test_closing_the_scheduler_early_frees_the_rows():
     next(run)
     run.close()
     assert len(step._free) == 2
+
+
+def test_forwards_stay_with_a_model_while_it_fills_its_rows(monkeypatch):
+    def by_turns(prompt):
+        for _ in range(2):
+            yield Feed("a", prompt, 0)
+            yield Feed("b", prompt, 0)
+        return Generation([], [], "length", 0, {})
+
+    ran = []
+    step = StepModel.step
+    monkeypatch.setattr(StepModel, "step", lambda self, feeds: ran.append(self) or step(self, feeds))
+    models = {name: StepModel(random_model(), 4) for name in "ab"}
+    jobs = [Job(i, lambda i=i: by_turns([5 + i])) for i in range(4)]
+    assert len(list(Scheduler(models, 2, 4).run(jobs))) == 4
+    assert [name for one in ran for name in "ab" if models[name] is one] == [*"aabbaabb"]

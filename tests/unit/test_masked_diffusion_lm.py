@@ -12,6 +12,7 @@ from lmx_models import families, zoo
 from lmx_models.decoding.elbo import masked_likelihood
 from lmx_models.diffusion import BlockDiffusionLM, MaskedDiffusionLM
 from lmx_models.engine.sampling import stream
+from lmx_models.iterative import IterativeLM
 from lmx_models.loading import end_ids
 from lmx_models.tiny.reference import reference_bd3lm, reference_mdlm
 from lmx_plugins.errors import UserError
@@ -182,7 +183,13 @@ def test_what_a_model_was_trained_for_is_read_from_its_config(folder, tmp_path, 
     assert load("bd3lm", str(tmp_path), block_length=4).describe()["block_length"] == 4
     assert not any("was trained" in note for note in lm.notes)
     caplog.clear()
-    assert "was trained for --model bd3lm" in load("mdlm", str(tmp_path)).notes[-1]
+    lm = load("mdlm", str(tmp_path))
+    assert "was trained for --model bd3lm" in lm.notes[-1]
+    assert lm.describe()["block_length"] == 6
+    assert load("mdlm", str(tmp_path), block_length=None).describe()["block_length"] is None  # the whole canvas
+    inner = IterativeLM(pretrained=str(tmp_path), inner="mdlm", rounds=0, device="cpu", batch_size=2)
+    assert texts(inner) == texts(lm)
+    assert texts(inner) != texts(inner, block_length=None)
     assert any("was trained for" in record.message for record in caplog.records)
 
 
@@ -238,11 +245,11 @@ def test_a_journal_knows_texts_and_scores_by_all_that_they_depend_on(folder, tmp
 def test_the_shipped_model_writes_what_the_plain_decoder_writes(method):
     lm = CLASSES[method](device="cpu", batch_size=3)
     limit, ends = 32, end_ids(lm.model, lm.tokenizer)
-    block = lm.settings.get("block_length", limit)
+    block = lm.settings["block_length"]  # the one in its config
     for context, text in zip(CONTEXTS, texts(lm, max_gen_toks=limit, steps=8), strict=True):
         prompt = lm.tok_encode(context)
         if method == "mdlm":
-            plain, _ = reference_mdlm(lm.model, prompt, limit, 8, limit, lm.mask_id, ends)
+            plain, _ = reference_mdlm(lm.model, prompt, limit, 8, block, lm.mask_id, ends)
         else:
             plain, _ = reference_bd3lm(lm.model, prompt, limit, block, 8 * block // limit, lm.mask_id, ends)
         end = next((i + 1 for i, token in enumerate(plain) if token in ends), limit)

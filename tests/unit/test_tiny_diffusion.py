@@ -149,6 +149,33 @@ def test_mdlm_sees_everything_but_padding_and_never_masks_a_prompt():
     assert (view.targets[:, 5:][view.ids[:, 5:] != MASK] == view.ids[:, 5:][view.ids[:, 5:] != MASK]).all()
 
 
+def test_a_block_of_a_canvas_is_masked_in_part_and_all_behind_it_whole():
+    torch.manual_seed(0)
+    rows = 4000
+    ids = torch.tensor([[11, 12, 21, 22, 23, 24, 25, EOS]]).repeat(rows, 1)
+    layout = views.lay_out(Batch(ids, torch.full((rows,), 2), torch.full((rows,), 8)), 12, EOS)
+    masked, weights = (part.view(rows, 3, 4) for part in views.draw_block(layout, 4))
+    assert torch.allclose(weights.sum((1, 2)), torch.tensor(8.0))  # one block of 4 stands for the two up to the end
+    drawn = weights.sum(2).argmax(1)
+    assert torch.allclose(torch.bincount(drawn) / rows, torch.tensor(0.5), atol=0.03)
+    assert not masked[drawn == 1, 0].any()
+    for behind in (masked[drawn == 0, 1], masked[drawn == 0, 2], masked[drawn == 1, 2]):
+        assert behind.all()
+    inside = masked[torch.arange(rows), drawn]
+    assert torch.equal(inside, weights[torch.arange(rows), drawn] > 0)
+    assert torch.allclose(torch.bincount(inside.sum(1))[1:] / rows, torch.tensor(0.25), atol=0.03)
+
+
+def test_three_rows_of_four_of_a_canvas_are_masked_block_by_block():
+    batch = make_batch()
+    twice = Batch(*(torch.cat([part, part]) for part in vars(batch).values()))
+    torch.manual_seed(0)
+    view = views.mdlm_view(twice, 12, MASK, EOS, block_length=4)
+    # A canvas of 12 anywhere, else 4 times the blocks that the answer's 9, 4 or 11 tokens reach into.
+    assert torch.allclose(view.mask_weights.sum(1), torch.tensor([12.0, 4, 12, 12, 12, 12]))
+    assert (view.ids[1, 9:] == MASK).all()
+
+
 @pytest.mark.parametrize("kind", ["wedlm", "bd3lm"])
 def test_no_mask_learns_from_the_clean_tokens_of_its_own_block_or_later(kind, network):
     batch = make_batch()
