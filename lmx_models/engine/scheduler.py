@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field
@@ -72,10 +71,11 @@ class Scheduler:
         on_cpu = all(model.device.type == "cpu" for model in self.models.values())
         self.max_batched_tokens = max_batched_tokens or (1024 if on_cpu else 8192)
         # Sequences wait by set of weights: names that share weights share forwards.
-        self._waiting: dict[int, deque[_Live]] = {id(model): deque() for model in self.models.values()}
+        self._waiting: dict[int, list[_Live]] = {id(model): [] for model in self.models.values()}
         self._step = {id(model): model for model in self.models.values()}
         self._asked: dict[Future[Reply], _Live] = {}
         self._last = next(iter(self._waiting), 0)
+        self._reached = dict.fromkeys(self._waiting, -1)
 
     def run(self, jobs: Iterable[Job]) -> Iterator[Finished]:
         """Yield each text as soon as it is finished; its place is filled only after the caller comes back."""
@@ -133,7 +133,7 @@ class Scheduler:
         Of equals the last one goes on: sequences that change models in step fill its next forwards too.
         """
         self._last = max(self._waiting, key=lambda name: (min(len(self._waiting[name]), self.rows), name == self._last))
-        batch = self._take(self._waiting[self._last])
+        batch = self._take(self._last)
         feeds = [((sequence.key, feed.model), feed) for sequence, feed in batch]
         all_logits, seconds = self._step[self._last].step(feeds)
         tokens = sum(len(feed.tokens) for _, feed in feeds)
@@ -170,16 +170,22 @@ class Scheduler:
         self._wait(sequence)
         return []
 
-    def _take(self, waiting: deque[_Live]) -> list[tuple[_Live, Feed]]:
+    def _take(self, name: int) -> list[tuple[_Live, Feed]]:
+        """Take the next forward's sequences, going round the cache's rows: they lie close together, and all get on."""
+        model, last = self._step[name], self._reached[name]
+        rows = {id(one): model.row((one.key, one.asks.model)) for one in self._waiting[name]}
+        turn = sorted(self._waiting[name], key=lambda one: (rows[id(one)] <= last, rows[id(one)]))
         batch: list[tuple[_Live, Feed]] = []
         tokens = 0
-        while waiting and len(batch) < self.rows:
-            feed = waiting[0].asks
+        for sequence in turn[: self.rows]:
+            feed = sequence.asks
             assert isinstance(feed, Feed)
             tokens += len(feed.tokens)
             if batch and tokens > self.max_batched_tokens:
                 break
-            batch.append((waiting.popleft(), feed))
+            batch.append((sequence, feed))
+        self._waiting[name] = turn[len(batch) :]
+        self._reached[name] = rows[id(batch[-1][0])]
         return batch
 
     @staticmethod

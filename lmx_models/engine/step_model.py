@@ -52,6 +52,10 @@ class StepModel:
         """Tell whether `key` has a row."""
         return key in self._row
 
+    def row(self, key: Hashable) -> int:
+        """Return the cache row of `key`."""
+        return self._row[key]
+
     def length(self, key: Hashable) -> int:
         """Return the number of tokens cached for `key`."""
         return self.cache.lengths[self._row[key]]
