@@ -211,3 +211,22 @@ def test_forwards_stay_with_a_model_while_it_fills_its_rows(monkeypatch):
     jobs = [Job(i, lambda i=i: by_turns([5 + i])) for i in range(4)]
     assert len(list(Scheduler(models, 2, 4).run(jobs))) == 4
     assert [name for one in ran for name in "ab" if models[name] is one] == [*"aabbaabb"]
+
+
+def test_sequences_are_taken_going_round_the_rows(monkeypatch):
+    def thrice(prompt):
+        for _ in range(3):
+            yield Feed("m", prompt, 0)
+        return Generation([], [], "length", 0, {})
+
+    fed = []
+    step = StepModel.step
+
+    def watched(self, feeds):
+        fed.append([key for (key, _), _ in feeds])
+        return step(self, feeds)
+
+    monkeypatch.setattr(StepModel, "step", watched)
+    jobs = [Job(i, lambda i=i: thrice([5 + i])) for i in range(5)]
+    assert len(list(Scheduler({"m": StepModel(random_model(), 5)}, 2, 5).run(jobs))) == 5
+    assert fed == [[0, 1], [2, 3], [4, 0], [1, 2], [3, 4], [0, 1], [2, 3], [4]]
