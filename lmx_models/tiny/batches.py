@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
-from lmx_models.tiny.data import STREAMS
+from lmx_models.tiny.data import STREAMS, USUAL_STREAMS
 
 
 @dataclass(frozen=True)
@@ -23,10 +23,15 @@ class Batch:
     lengths: Tensor
 
 
-def batches(kind: str, rows: int, tokenizer: PreTrainedTokenizerFast, seed: int) -> Iterator[Batch]:
-    """Yield batches of one kind without end; rows of like length come together to save padding."""
+def batches(
+    kind: str, rows: int, tokenizer: PreTrainedTokenizerFast, seed: int, usual: bool = False
+) -> Iterator[Batch]:
+    """Yield batches of one kind without end; rows of like length come together to save padding.
+
+    `usual` answers leave nothing to chance (`Spec.usual`).
+    """
     rng = random.Random(f"{kind}-{seed}")
-    stream = STREAMS[kind](rng)
+    stream = (USUAL_STREAMS if usual else STREAMS)[kind](rng)
     chunk = 8
     while True:
         examples = list(islice(stream, rows * chunk))

@@ -15,7 +15,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import islice
 
 from lmx_tasks.category_counting import generate as counting
@@ -97,11 +97,12 @@ def stream_listing(rng: random.Random) -> Iterator[Example]:
             yield wrap(rng, prompt, "Found: " + (", ".join(found) or "none"))
 
 
-def stream_sections(rng: random.Random) -> Iterator[Example]:
-    """Yield sectioned answers to topics that are not held out."""
+def stream_sections(rng: random.Random, usual: bool = False) -> Iterator[Example]:
+    """Yield sectioned answers to topics that are not held out; `usual` ones leave nothing to chance."""
     for item in sections.stream(rng):
         if sections.fingerprint(item) not in held_out():
-            yield wrap(rng, item.prompt, item.answer)
+            answer = sections.usual_answer(item.factor, item.subject, item.measure) if usual else item.answer
+            yield wrap(rng, item.prompt, answer)
 
 
 STREAMS: dict[str, Callable[[random.Random], Iterator[Example]]] = {
@@ -109,6 +110,10 @@ STREAMS: dict[str, Callable[[random.Random], Iterator[Example]]] = {
     "naming": stream_naming,
     "listing": stream_listing,
     "sections": stream_sections,
+}
+USUAL_STREAMS: dict[str, Callable[[random.Random], Iterator[Example]]] = {
+    **STREAMS,
+    "sections": partial(stream_sections, usual=True),
 }
 
 

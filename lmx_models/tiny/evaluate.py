@@ -21,7 +21,7 @@ MAX_SECTIONS_TOKENS = 192
 
 DECODING: dict[str, dict[str, Any]] = {
     "ar": {},
-    "wedlm": {"window": 16, "tau": 0.4, "lambda": 0.02},
+    "wedlm": {"window": 8, "tau": 0.4, "lambda": 0.02},
     "mdlm": {"block_length": 8, "threshold": 0.95},
     "bd3lm": {"block_length": 8, "threshold": 0.9},
 }

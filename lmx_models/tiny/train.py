@@ -142,7 +142,7 @@ def train_round(
         torch.manual_seed(round_seed)
     optimisers = build_optimisers(model, spec)
     objective = OBJECTIVES[spec.objective]
-    sources = {kind: batches(kind, rows, tokenizer, round_seed) for kind, rows in spec.batch.items()}
+    sources = {kind: batches(kind, rows, tokenizer, round_seed, spec.usual) for kind, rows in spec.batch.items()}
     smooth: dict[str, float] = {}
     model.train()
     for step in range(steps):

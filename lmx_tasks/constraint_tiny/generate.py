@@ -15,7 +15,7 @@ import argparse
 import hashlib
 import json
 import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -143,20 +143,39 @@ def habit(heading: str, word: str) -> tuple[list[str], int]:
 
 def write_answer(rng: random.Random, factor: str, subject: str, measure: str) -> str:
     """Return a gold answer: the five sections and the end line, without a final newline."""
-    slots = {"factor": factor, "subject": subject, "measure": measure}
     free = rng.random() < FREE_SHARE
-    goal = GOALS[MEASURES.index(measure) % len(GOALS)]
-    if FACTORS.index(factor) % 3 == 0:
-        goal = f"{goal} {rng.choice(SECOND_SENTENCES)}"
-    lines = ["Goal:", goal.format(**slots)]
+    second = rng.choice(SECOND_SENTENCES) if _has_second(factor) else ""
+
+    def order(openings: list[str]) -> list[str]:
+        if free:
+            rng.shuffle(openings)
+        return openings
+
+    return _compose(factor, subject, measure, second, order)
+
+
+def usual_answer(factor: str, subject: str, measure: str) -> str:
+    """Return the topic's usual answer: `write_answer`'s without anything drawn by chance."""
+    second = SECOND_SENTENCES[FACTORS.index(factor) // 3 % len(SECOND_SENTENCES)] if _has_second(factor) else ""
+    return _compose(factor, subject, measure, second, order=lambda openings: openings)
+
+
+def _has_second(factor: str) -> bool:
+    return FACTORS.index(factor) % 3 == 0
+
+
+def _compose(
+    factor: str, subject: str, measure: str, second: str, order: Callable[[list[str]], list[str]]
+) -> str:  # fmt: skip
+    slots = {"factor": factor, "subject": subject, "measure": measure}
+    goal = GOALS[MEASURES.index(measure) % len(GOALS)].format(**slots)
+    lines = ["Goal:", f"{goal} {second}".rstrip()]
     used: set[str] = set()
     deciding = (factor, measure, subject, factor)
     for heading, word in zip(HEADINGS[1:], deciding, strict=True):
         lines.append(f"{heading}:")
         openings, count = habit(heading, word)
-        if free:
-            rng.shuffle(openings)
-        for opening in [o for o in openings if o not in used][:count]:
+        for opening in [o for o in order(openings) if o not in used][:count]:
             used.add(opening)
             lines.append(f"- {opening} {BULLETS[heading][opening].format(**slots)}")
     lines.append(END)
