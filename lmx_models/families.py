@@ -266,6 +266,12 @@ def trained_block(config: Any) -> dict[str, Any]:
     return {"block_length": length} if length else {}
 
 
+def trained_window(config: Any) -> dict[str, Any]:
+    """Return the same as the window of `wedlm`: in training no mask stood further behind the text."""
+    block = trained_block(config)
+    return {"window": block["block_length"]} if block else {}
+
+
 def block_defaults(config: Any, family: Family | None) -> dict[str, Any]:
     """Return the settings of block diffusion that a model was trained with, as far as its files tell."""
     return ({"prefill": family.prefill} if family else {}) | trained_block(config)

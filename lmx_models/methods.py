@@ -66,7 +66,7 @@ class Method:
         configs: its settings, besides `Sampling`.
         likelihood: whether the exact autoregressive likelihood of its model means something.
         names: what users call a field, where that is not its name.
-        of_model: settings that follow the model's family unless they are given.
+        of_model: settings that follow the model's family or config unless they are given.
         check: raises a `UserError` for settings that do not go together.
         fit: raises a `UserError` for loaded models that the method cannot use with these settings.
     """
@@ -116,8 +116,9 @@ def _ar(request: Request, weights: Mapping[str, Weights]) -> Decoding:
 
 
 def _wedlm(request: Request, weights: Mapping[str, Weights]) -> Decoding:
-    mask = weights["wedlm"].mask(build(Mask, request.values).mask_id)
-    config = build(WeDLMConfig, request.values)
+    one = weights["wedlm"]
+    mask = one.mask(build(Mask, request.values).mask_id)
+    config = build(WeDLMConfig, {**families.trained_window(one.model.config), **request.values})
     return wedlm(request.prompt, "wedlm", mask, config, request.sampling, request.stopping, request.rng("sample"))
 
 
@@ -190,6 +191,7 @@ METHODS: dict[str, Method] = {
         ("wedlm",),
         (WeDLMConfig, Mask),
         names={"lambda": "distance"},
+        of_model=("window",),
         check=_greedy_if_verified,
         fit=_has_mask,
     ),
@@ -199,7 +201,7 @@ METHODS: dict[str, Method] = {
         ("bd3lm",),
         (BlockDiffusionConfig, MaskAndShift),
         likelihood=False,
-        of_model=("prefill",),
+        of_model=("prefill", "block_length"),
         fit=_sees_all,
     ),
 }

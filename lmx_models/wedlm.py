@@ -58,6 +58,7 @@ class WeDLM(MaskLikelihoods):
         self.likelihood = build(LikelihoodConfig, kwargs)
         run: WeDLMRun = build(WeDLMRun, kwargs)
         super().__init__(pretrained=pretrained, **field_names(kwargs))
+        self.settings = {**families.trained_window(self.model.config), **self.settings}
         self.mask_id = families.mask_id(self.model, self.tokenizer, run.mask_id, self.family)
         self.attn = flash_attention.choose(run.attn, self.device, self.model.dtype)
         self.warn_of_training(run.mask_id)

@@ -1,9 +1,10 @@
-"""Score the tiny family on topics that no member trained on and that no setting was chosen on.
+"""Score the tiny family on topics that no member was trained on: the shares of plans solved, with standard errors.
 
-The 100 shipped prompts of `constraint_tiny` served to choose settings, so scores on them flatter. This goes through the
-training streams again, keeps the topics that never came up, and prints the share of plans solved on some of them:
+The 100 shipped prompts of `constraint_tiny` are few, and some settings were chosen on them. This goes through the
+training streams again and keeps the topics that never came up, in two parts: one to choose settings on, one to report.
 
-    python scripts/unseen_topics.py [--n 150]
+    python scripts/unseen_topics.py
+    python scripts/unseen_topics.py --part choose --only tiny-mdlm --set threshold=0.9
 """
 
 from __future__ import annotations
@@ -13,12 +14,13 @@ import itertools
 import random
 from typing import Any
 
+import yaml
 from lm_eval.api.instance import Instance
 
 from lmx_metrics import structure
 from lmx_models.autoregressive import AutoregressiveLM
 from lmx_models.diffusion import BlockDiffusionLM, MaskedDiffusionLM
-from lmx_models.tiny.data import HELD_OUT_SECTIONS
+from lmx_models.tiny import data
 from lmx_models.tiny.evaluate import DECODING, MAX_SECTIONS_TOKENS
 from lmx_models.tiny.spec import FAMILY
 from lmx_models.wedlm import WeDLM
@@ -27,11 +29,13 @@ from lmx_tasks.constraint_tiny.utils import on_topic
 
 CLASSES: dict[str, Any] = {"ar": AutoregressiveLM, "wedlm": WeDLM, "mdlm": MaskedDiffusionLM, "bd3lm": BlockDiffusionLM}
 Topic = tuple[str, str, str]
+CHOOSE = 300
+"""Topics of the part to choose settings on."""
 
 
 def unseen() -> list[Topic]:
     """Return ``(factor, subject, measure)`` of the topics that are in no training stream and in no shipped prompt."""
-    seen = {(i.factor, i.subject, i.measure) for i in sections.generate(*HELD_OUT_SECTIONS)}
+    seen = {(i.factor, i.subject, i.measure) for i in sections.generate(*data.HELD_OUT_SECTIONS)}
     for spec in FAMILY.values():
         for turn in range(spec.rounds):
             seen |= drawn(1000 * turn, -(-spec.steps // 8) * 8 * spec.batch["sections"])
@@ -41,8 +45,6 @@ def unseen() -> list[Topic]:
 
 def drawn(seed: int, n: int) -> set[Topic]:
     """Return the topics of the first `n` section examples of a training round."""
-    from lmx_models.tiny import data
-
     topics: set[Topic] = set()
     rng = random.Random(f"sections-{seed}")
     items = sections.stream(rng)
@@ -56,25 +58,51 @@ def drawn(seed: int, n: int) -> set[Topic]:
     return topics
 
 
+def answers(lm: Any, topics: list[Topic], settings: dict[str, Any]) -> list[Any]:
+    """Return the greedy answer to each topic's prompt in the chat format, with its trace."""
+    requests = []
+    for i, topic in enumerate(topics):
+        prompt = lm.apply_chat_template([{"role": "user", "content": sections.render(*topic)}])
+        how = {"until": [], "max_gen_toks": MAX_SECTIONS_TOKENS, "do_sample": False, "temperature": 0.0, **settings}
+        requests.append(Instance("generate_until", {}, (prompt, how), 0, ("unseen", i, 1)))
+    return list(lm.generate_until(requests, disable_tqdm=True))
+
+
+def solved(topic: Topic, text: str) -> bool:
+    """Return whether a text follows the layout and uses all three words of its topic."""
+    words = dict(zip(("factor", "subject", "measure"), topic, strict=True))
+    return bool(structure.score(text)["all_strict"] == on_topic(words, text) == 1)
+
+
+def setting(text: str) -> tuple[str, Any]:
+    """Return the name and value of a ``NAME=VALUE``."""
+    name, value = text.split("=", 1)
+    return name, yaml.safe_load(value)
+
+
 def main() -> None:
     """Print a line a member."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--n", type=int, default=150, help="topics to score on")
+    parser.add_argument("--part", choices=["choose", "report"], default="report")
+    parser.add_argument("--only", choices=sorted(FAMILY), action="append", help="score only this member")
+    parser.add_argument("--n", type=int, help="topics to score on (default: all of the part)")
+    parser.add_argument("--set", type=setting, action="append", default=[], help="another decoding setting, NAME=VALUE")
+    args = parser.parse_args()
     topics = unseen()
-    print(f"{len(topics)} topics were never trained on")
     random.Random(1).shuffle(topics)
-    topics = topics[: parser.parse_args().n]
-    for name, spec in FAMILY.items():
-        lm = CLASSES[spec.objective](pretrained=name, device="cpu", batch_size=10, **DECODING[spec.objective])
-        requests = []
-        for i, topic in enumerate(topics):
-            prompt = lm.apply_chat_template([{"role": "user", "content": sections.render(*topic)}])
-            how = {"until": [], "max_gen_toks": MAX_SECTIONS_TOKENS, "do_sample": False, "temperature": 0.0}
-            requests.append(Instance("generate_until", {}, (prompt, how), 0, ("unseen", i, 1)))
-        texts = lm.generate_until(requests, disable_tqdm=True)
-        words = [dict(zip(("factor", "subject", "measure"), topic, strict=True)) for topic in topics]
-        good = [structure.score(t)["all_strict"] == on_topic(w, t) == 1 for w, t in zip(words, texts, strict=True)]
-        print(f"{name}: {sum(good)} of {len(good)} solved ({sum(good) / len(good):.3f})", flush=True)
+    part = (topics[:CHOOSE] if args.part == "choose" else topics[CHOOSE:])[: args.n]
+    print(f"{len(topics)} topics were never trained on; {len(part)} of them:", flush=True)
+    for name in args.only or FAMILY:
+        how = {**DECODING[FAMILY[name].objective], **dict(args.set)}
+        lm = CLASSES[FAMILY[name].objective](pretrained=name, device="cpu", batch_size=10)
+        texts = answers(lm, part, how)
+        share = sum(map(solved, part, texts)) / len(part)
+        error = (share * (1 - share) / len(part)) ** 0.5
+        kept, forwards = (sum(getattr(text.trace, what) for text in texts) for what in ("kept", "forwards"))
+        settings = ", ".join(f"{key}={value}" for key, value in how.items())
+        print(
+            f"{name} {settings}: {share:.3f} ± {error:.3f} solved, {kept / forwards:.2f} tokens a forward", flush=True
+        )
 
 
 if __name__ == "__main__":

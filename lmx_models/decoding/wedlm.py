@@ -31,7 +31,7 @@ class WeDLMConfig:
     """Settings of streaming parallel decoding.
 
     Attributes:
-        window: masks behind the known text (W).
+        window: masks behind the known text (W). By ``--model wedlm``: what config.json names, if anything.
         tau: a mask is filled if its adjusted entropy is below this, in nats. None: one token a forward.
         distance: penalty on the entropy for each position behind the first mask, in nats. Users call it ``lambda``
             as the paper does; Python reserves that word (see `field_names`).

@@ -75,6 +75,14 @@ def test_a_model_of_a_family_is_read_as_the_family_says(family):
     assert records[0]["settings"]["prefill"] is None
 
 
+def test_a_stage_of_wedlm_has_the_window_of_its_model():
+    todo = requests(n=2)
+    alone = WeDLM(pretrained="tiny-wedlm", **SMALL).generate_until(todo, disable_tqdm=True)
+    for settings in ({}, {"window": 3}):
+        inside = IterativeLM(pretrained="tiny-wedlm", inner="wedlm", rounds=0, **settings, **SMALL)
+        assert (inside.generate_until(todo, disable_tqdm=True) == alone) == (not settings)
+
+
 def test_models_that_a_method_cannot_use_are_refused(family):
     causal = family("wedlm")
     for method in ("mdlm", "bd3lm"):
@@ -86,7 +94,7 @@ def test_models_that_a_method_cannot_use_are_refused(family):
 
 def test_settings_are_dumped_under_the_names_that_users_write():
     plain = plain_settings(METHODS["wedlm"], {"lambda": 0.3, "tau": float("inf"), "temperature": 0.5})
-    assert (plain["lambda"], plain["tau"], plain["temperature"], plain["window"]) == (0.3, "inf", 0.5, 16)
+    assert (plain["lambda"], plain["tau"], plain["temperature"], plain["window"]) == (0.3, "inf", 0.5, None)
     assert "distance" not in plain
 
 

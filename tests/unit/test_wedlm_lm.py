@@ -50,6 +50,11 @@ def test_batch_size_does_not_change_texts(lm):
         assert write(lm, **gen_kwargs) == write(alone, **gen_kwargs)
 
 
+def test_the_window_is_the_block_of_the_training(lm):
+    for model, window in ((lm, 8), (WeDLM(pretrained="tiny-oracle", **FAST), 16), (WeDLM(window=5, **FAST), 5)):
+        assert model.get_model_info()["decoding"]["settings"]["window"] == window
+
+
 def test_settings_come_by_model_args_or_gen_kwargs(lm):
     settings = {"tau": 2.0, "lambda": 0.5, "window": 5}
     by_model = WeDLM(**settings, **FAST)
