@@ -44,7 +44,7 @@ def main() -> None:
     for name in args.only or FAMILY:
         spec = FAMILY[name]
         with Progress(*columns) as progress:
-            bar = progress.add_task(name, total=spec.rounds * (args.steps or spec.steps), losses="")
+            bar = progress.add_task(name, total=args.steps or spec.steps, losses="")
             report = partial(show, progress, bar)
             record = build.make(name, args.out, args.seed, args.steps, args.threads, report)
         print(f"{name}: {record['seconds']} s, {record['scores']['chat']}")

@@ -13,8 +13,6 @@ class Spec:
     (embeddings, norms) and `muon_lr` (matrices) are peak learning rates, reached after `warmup` of the
     steps (a share, 0 to 1) and brought down along a cosine.
 
-    Training is repeated for `rounds` of `steps` each, every one with the whole schedule (see `train_round`); the peaks
-    are `decay` times those of the round before.
     `start` names the member whose weights training starts from; None starts from random ones.
     `block_length` (tokens) is the block of the objectives that have one (0: none); `canvas` (tokens) is the longest
     response that training pads an answer to, where the objective learns a whole canvas. `usual` ones learn each topic's
@@ -36,8 +34,6 @@ class Spec:
     prompt_weight: float = 0.05
     objective: str = "ar"
     start: str | None = None
-    rounds: int = 1
-    decay: float = 1.0
     block_length: int = 0
     canvas: int = 0
     usual: bool = False

@@ -117,38 +117,17 @@ def train(
     model = build_model(spec, tokenizer)
     if start is not None:
         take_over(model, start)
-    started = time.perf_counter()
-    for turn in range(spec.rounds):
-        smooth = train_round(model, spec, tokenizer, seed, turn, steps or spec.steps, report)
-    return model.eval(), smooth, time.perf_counter() - started
-
-
-def train_round(
-    model: PreTrainedModel,
-    spec: Spec,
-    tokenizer: PreTrainedTokenizerFast,
-    seed: int,
-    turn: int,
-    steps: int,
-    report: Callable[[int, dict[str, float]], None],
-) -> dict[str, float]:
-    """Train `model` in place for `steps`, with the learning rates' whole schedule; return the smoothed losses.
-
-    Rounds after the first are warm restarts (arXiv 1608.03983) with seeds, optimisers and examples of their own, so
-    that a round depends on nothing but the weights before it.
-    """
-    round_seed = seed + 1000 * turn
-    if turn:
-        torch.manual_seed(round_seed)
+    steps = steps or spec.steps
     optimisers = build_optimisers(model, spec)
     objective = OBJECTIVES[spec.objective]
-    sources = {kind: batches(kind, rows, tokenizer, round_seed, spec.usual) for kind, rows in spec.batch.items()}
+    sources = {kind: batches(kind, rows, tokenizer, seed, spec.usual) for kind, rows in spec.batch.items()}
     smooth: dict[str, float] = {}
+    started = time.perf_counter()
     model.train()
     for step in range(steps):
         for optimiser in optimisers:
             for group in optimiser.param_groups:
-                group["lr"] = group["peak"] * spec.decay**turn * schedule(step, steps, spec.warmup)
+                group["lr"] = group["peak"] * schedule(step, steps, spec.warmup)
         for kind, source in sources.items():
             loss = objective(model, next(source), spec)
             loss.backward()  # type: ignore[no-untyped-call]
@@ -157,5 +136,5 @@ def train_round(
         for optimiser in optimisers:
             optimiser.step()
             optimiser.zero_grad(set_to_none=True)
-        report(turn * steps + step + 1, smooth)
-    return smooth
+        report(step + 1, smooth)
+    return model.eval(), smooth, time.perf_counter() - started

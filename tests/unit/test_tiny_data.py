@@ -27,6 +27,28 @@ def test_every_gold_answer_passes_every_verifier():
         assert utils.on_topic(vars(item), item.answer) == 1.0
 
 
+def test_the_usual_answer_is_right_and_is_what_most_gold_answers_are():
+    items = sections.generate(500, seed=11)
+    usual = [sections.usual_answer(i.factor, i.subject, i.measure) for i in items]
+    assert all(
+        structure.score(text)["all_strict"] == utils.on_topic(vars(i), text) == 1.0
+        for i, text in zip(items, usual, strict=True)
+    )
+    one_sentence = [i for i in items if sections.FACTORS.index(i.factor) % 3]
+    same = [i.answer == sections.usual_answer(i.factor, i.subject, i.measure) for i in one_sentence]
+    assert 0.85 < sum(same) / len(same) < 0.95
+
+
+def test_usual_streams_have_the_same_topics_and_no_chance():
+    drawn, usual = (list(islice(data.stream_sections(random.Random(0), u), 3000)) for u in (False, True))
+    assert [e.prompt for e in usual] == [e.prompt for e in drawn]
+    answers: dict[str, set[str]] = {}
+    for example in usual:
+        answers.setdefault(example.prompt.split("How does")[1].split("?")[0], set()).add(example.answer)
+    assert len(answers) < 2900  # some topics come again
+    assert all(len(texts) == 1 for texts in answers.values())
+
+
 def test_sections_generator_is_seeded_and_varied():
     items = sections.generate(60, seed=4)
     assert items == sections.generate(60, seed=4)

@@ -139,20 +139,6 @@ def test_a_member_starts_from_the_one_beside_it_and_else_from_the_shipped_one(tm
     assert build.start_folder(FAMILY["tiny-wedlm"], tmp_path) == tmp_path / "tiny-oracle"
 
 
-def test_rounds_restart_the_schedule_with_examples_of_their_own(family, one_thread):
-    tokenizer = family["tiny-base"][1]
-    spec = Spec("x", "llama", hidden=16, layers=1, heads=2, steps=2, batch={"counting": 4}, lr=1e-2, muon_lr=1e-2)
-    seen = []
-    model, _, _ = train(replace(spec, rounds=2), tokenizer, 0, report=lambda step, losses: seen.append(step))
-    once = train(spec, tokenizer, 0)[0]
-    assert seen == [1, 2, 3, 4]
-    assert not torch.equal(model.lm_head.weight, once.lm_head.weight)
-    still = train(replace(spec, rounds=2, decay=0.0), tokenizer, 0)[0]
-    assert torch.equal(still.lm_head.weight, once.lm_head.weight)  # the second round's peaks are nought
-    again = train(replace(spec, rounds=2), tokenizer, 0)[0]
-    assert torch.equal(model.lm_head.weight, again.lm_head.weight)
-
-
 def test_tokenizer_round_trips_every_text(family):
     tokenizer = family["tiny-base"][1]
     rng = random.Random(0)
