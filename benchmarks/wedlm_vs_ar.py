@@ -48,7 +48,7 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--dtype", default="float32")
     parser.add_argument("--attn", default="auto", choices=flash_attention.CHOICES)
-    parser.add_argument("--window", type=int, default=WeDLMConfig.window)
+    parser.add_argument("--window", type=int, help="default: the model's own, with --random-8b that of the method")
     parser.add_argument("--random-8b", action="store_true")
     parser.add_argument("--layers", type=int, default=36)
     parser.add_argument("--hidden", type=int, default=4096)
@@ -70,7 +70,7 @@ def trained(options: argparse.Namespace, batch: int) -> list[dict[str, Any]]:
 
     common = {"pretrained": options.model, "device": options.device, "dtype": options.dtype, "batch_size": batch}
     arms: dict[str, Callable[[], Any]] = {"ar": lambda: AutoregressiveLM(**common)}
-    ours = {**common, "attn": options.attn, "window": options.window}
+    ours = {**common, "attn": options.attn, **({"window": options.window} if options.window else {})}
     for tau in TAUS:
         arms[f"wedlm tau={tau}"] = lambda tau=tau: WeDLM(tau=tau, **ours)
     arms["wedlm verify=ar"] = lambda: WeDLM(verify="ar", **ours)
@@ -148,7 +148,7 @@ def random_weights(options: argparse.Namespace, batch: int) -> list[dict[str, An
         return time.perf_counter() - started, finished[0].cost["m"].forwards
 
     def diffusion(tau: float | None) -> Start:
-        config = WeDLMConfig(window=options.window, tau=tau, distance=0.0)
+        config = WeDLMConfig(window=options.window or WeDLMConfig.window, tau=tau, distance=0.0)
         return lambda prompt, stopping: wedlm(prompt, "m", MASK, config, Sampling(), stopping, stream(0))
 
     arms: dict[str, Start] = {

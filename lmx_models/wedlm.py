@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -20,6 +21,8 @@ from lmx_models.engine.step_model import StepModel
 from lmx_models.likelihoods import LikelihoodConfig, MaskLikelihoods
 from lmx_models.requests import Request
 from lmx_plugins.errors import unknown
+
+log = logging.getLogger(__name__)
 
 DEFAULT_MODEL = "tiny-wedlm"
 
@@ -58,10 +61,22 @@ class WeDLM(MaskLikelihoods):
         self.likelihood = build(LikelihoodConfig, kwargs)
         run: WeDLMRun = build(WeDLMRun, kwargs)
         super().__init__(pretrained=pretrained, **field_names(kwargs))
-        self.settings = {**families.trained_window(self.model.config), **self.settings}
+        self._take_window(families.trained_window(self.model.config))
         self.mask_id = families.mask_id(self.model, self.tokenizer, run.mask_id, self.family)
         self.attn = flash_attention.choose(run.attn, self.device, self.model.dtype)
         self.warn_of_training(run.mask_id)
+
+    def _take_window(self, trained: dict[str, Any]) -> None:
+        """Use the window of the training unless the user gave one; warn of a wider one."""
+        self.settings = {**trained, **self.settings}
+        window = build(WeDLMConfig, self.settings).window
+        if trained and window > trained["window"]:
+            doubt = (
+                f"window={window}: {self._asked_name} was trained to fill {trained['window']} places "
+                "behind the text (block_length in its config.json), and fills those further on at random"
+            )
+            self.notes.append(doubt)
+            log.warning(doubt)
 
     def decode(self, request: Request) -> Decoding:
         """Return the decoder of one text."""

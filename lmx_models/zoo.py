@@ -72,9 +72,9 @@ _NAMES: dict[str, _Named] = {
 _TINY: dict[str, str] = {
     "tiny-base": "our own, weak on short structured tasks",
     "tiny-oracle": "our own, strong on the same tasks; tokenizer of tiny-base",
-    "tiny-wedlm": "our own diffusion model (WeDLM), close to tiny-oracle in several tokens a forward",
-    "tiny-bd3lm": "our own block diffusion model; nearly as good as tiny-oracle at several tokens a forward",
-    "tiny-mdlm": "our own masked diffusion model; nearly as good as tiny-oracle at several tokens a forward",
+    "tiny-wedlm": "our own diffusion model (WeDLM): as good as tiny-oracle at several tokens a forward",
+    "tiny-bd3lm": "our own block diffusion model, nearly as good at counting and as good at plans as tiny-oracle",
+    "tiny-mdlm": "our own masked diffusion model: as good as tiny-oracle at several tokens a forward",
 }
 
 

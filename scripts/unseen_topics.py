@@ -1,10 +1,10 @@
 """Score the tiny family on topics that no member was trained on: the shares of plans solved, with standard errors.
 
 The 100 shipped prompts of `constraint_tiny` are few, and some settings were chosen on them. This goes through the
-training streams again and keeps the topics that never came up, in two parts: one to choose settings on, one to report.
+training streams again and keeps the topics that never came up.
 
     python scripts/unseen_topics.py
-    python scripts/unseen_topics.py --part choose --only tiny-mdlm --set threshold=0.9
+    python scripts/unseen_topics.py --only tiny-mdlm --set threshold=0.9
 """
 
 from __future__ import annotations
@@ -29,8 +29,6 @@ from lmx_tasks.constraint_tiny.utils import on_topic
 
 CLASSES: dict[str, Any] = {"ar": AutoregressiveLM, "wedlm": WeDLM, "mdlm": MaskedDiffusionLM, "bd3lm": BlockDiffusionLM}
 Topic = tuple[str, str, str]
-CHOOSE = 300
-"""Topics of the part to choose settings on."""
 
 
 def unseen() -> list[Topic]:
@@ -80,17 +78,17 @@ def setting(text: str) -> tuple[str, Any]:
 
 
 def main() -> None:
-    """Print a line a member."""
+    """Print a row a member."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--part", choices=["choose", "report"], default="report")
     parser.add_argument("--only", choices=sorted(FAMILY), action="append", help="score only this member")
-    parser.add_argument("--n", type=int, help="topics to score on (default: all of the part)")
+    parser.add_argument("--n", type=int, default=500, help="topics to score on")
     parser.add_argument("--set", type=setting, action="append", default=[], help="another decoding setting, NAME=VALUE")
     args = parser.parse_args()
     topics = unseen()
     random.Random(1).shuffle(topics)
-    part = (topics[:CHOOSE] if args.part == "choose" else topics[CHOOSE:])[: args.n]
-    print(f"{len(topics)} topics were never trained on; {len(part)} of them:", flush=True)
+    part = topics[: args.n]
+    print(f"{len(topics)} topics were never trained on; solved of {len(part)} of them (± one standard error):\n")
+    print("| model | decoding | solved | tokens per forward |\n|---|---|---|---|", flush=True)
     for name in args.only or FAMILY:
         how = {**DECODING[FAMILY[name].objective], **dict(args.set)}
         lm = CLASSES[FAMILY[name].objective](pretrained=name, device="cpu", batch_size=10)
@@ -99,9 +97,8 @@ def main() -> None:
         error = (share * (1 - share) / len(part)) ** 0.5
         kept, forwards = (sum(getattr(text.trace, what) for text in texts) for what in ("kept", "forwards"))
         settings = ", ".join(f"{key}={value}" for key, value in how.items())
-        print(
-            f"{name} {settings}: {share:.3f} ± {error:.3f} solved, {kept / forwards:.2f} tokens a forward", flush=True
-        )
+        decoding = f"{FAMILY[name].objective} {settings}".strip()
+        print(f"| `{name}` | {decoding} | {share:.3f} ± {error:.3f} | {kept / forwards:.2f} |", flush=True)
 
 
 if __name__ == "__main__":

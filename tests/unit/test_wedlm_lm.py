@@ -51,15 +51,26 @@ def test_batch_size_does_not_change_texts(lm):
 
 
 def test_the_window_is_the_block_of_the_training(lm):
-    for model, window in ((lm, 8), (WeDLM(pretrained="tiny-oracle", **FAST), 16), (WeDLM(window=5, **FAST), 5)):
+    for model, window in ((lm, 8), (WeDLM(**{**FAST, "pretrained": "tiny-oracle"}), 16), (WeDLM(window=5, **FAST), 5)):
         assert model.get_model_info()["decoding"]["settings"]["window"] == window
+
+
+def test_a_window_wider_than_in_training_is_told(caplog):
+    for window, told in ((8, False), (9, True)):
+        caplog.clear()
+        wide = WeDLM(window=window, **FAST)
+        assert any("window=9: tiny-wedlm was trained to fill 8 places" in note for note in wide.notes) == told
+        assert any("trained to fill" in record.message for record in caplog.records) == told
 
 
 def test_settings_come_by_model_args_or_gen_kwargs(lm):
     settings = {"tau": 2.0, "lambda": 0.5, "window": 5}
     by_model = WeDLM(**settings, **FAST)
-    assert write(by_model) == write(lm, **settings)
-    assert write(lm, **settings) != write(lm, **{**settings, "lambda": 0.0})
+    steps = [
+        [text.trace.extra["steps"] for text in texts]
+        for texts in (write(by_model), write(lm, **settings), write(lm, **{**settings, "lambda": 0.0}))
+    ]
+    assert steps[0] == steps[1] != steps[2]
     described = by_model.get_model_info()["decoding"]["settings"]
     assert {name: described[name] for name in settings} == settings
     assert "distance" not in described
