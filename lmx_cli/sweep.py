@@ -61,15 +61,15 @@ def sweep(
         chosen = plan.selected(everything, state, only or [], retry_failed)
         plan.check_pythons(chosen)
         at_once = max_parallel or settings.max_parallel or (1 if kind == "local" else len(everything))
-        runner = _run(folder, chosen, state, _executor(kind, folder, settings.name, chosen), at_once)
+        runner = _run(folder, chosen, state, _executor(kind, folder, settings.name, chosen, at_once), at_once)
         _conclude(folder, settings.name, everything, chosen, runner)
 
 
-def _executor(kind: str, folder: Path, name: str, arms: list[Arm]) -> Executor:
+def _executor(kind: str, folder: Path, name: str, arms: list[Arm], at_once: int) -> Executor:
     if kind == "local":
         from lmx_runs.sweep.executors import LocalExecutor
 
-        return LocalExecutor()
+        return LocalExecutor(min(at_once, max(1, len(arms))))
     from lmx_runs.sweep.slurm import SlurmExecutor
 
     slurm = SlurmExecutor(folder / "slurm", name)

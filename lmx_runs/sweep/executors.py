@@ -77,13 +77,34 @@ def outcome_of(job: Job) -> Report | None:
     return Report("ended", code, reason, outcome["started"], outcome["ended"], outcome["seconds"])
 
 
+def cores() -> int:
+    """Return the number of cores that this process may use."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(allowed, psutil.cpu_count(logical=False) or allowed)
+
+
+def share_of_cores(at_once: int) -> dict[str, str]:
+    """Return the variables by which each of `at_once` arms computes on its own share of the cores.
+
+    torch takes a thread for every core, and arms that do so side by side mostly wait for one another. A number that is
+    set already is left alone.
+    """
+    if at_once == 1 or "OMP_NUM_THREADS" in os.environ:
+        return {}
+    return {"OMP_NUM_THREADS": str(max(1, cores() // at_once))}
+
+
 class LocalExecutor:
-    """Runs arms as processes of this machine, each in a session of its own, so that Ctrl-C reaches them only once."""
+    """Runs arms as processes of this machine, each in a session of its own, so that Ctrl-C reaches them only once.
+
+    `at_once` is how many arms run side by side, at most.
+    """
 
     name = "local"
     detached = False
 
-    def __init__(self) -> None:
+    def __init__(self, at_once: int = 1) -> None:
+        self._environment = {**os.environ, **share_of_cores(at_once)}
         self._children: dict[str, subprocess.Popen[bytes]] = {}
 
     def submit(self, name: str, description: Path, token: str, settings: Mapping[str, Any]) -> str:
@@ -93,7 +114,12 @@ class LocalExecutor:
             # Not the sweep's own output: a pipe behind a killed sweep must not be held open by what goes on.
             with description.with_name(LOG).open("ab") as log:
                 child = subprocess.Popen(
-                    command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=True,
+                    env=self._environment,
                 )
         except OSError as error:
             raise SubmissionError(f"cannot start a process: {error}") from error

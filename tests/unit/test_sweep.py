@@ -14,7 +14,7 @@ import pytest
 
 from lmx_cli import sweep as command
 from lmx_cli.main import main
-from lmx_runs.sweep import flags
+from lmx_runs.sweep import executors, flags
 from lmx_runs.sweep.state import State
 from tests import sweep_tools as tools
 
@@ -207,6 +207,19 @@ def test_a_variable_reaches_the_arm_and_no_secret_of_the_shell_reaches_a_file(lm
     assert tools.states(tmp_path)["a"]["exit_code"] == 5
     for path in (path for path in tmp_path.rglob("*") if path.is_file()):
         assert b"hf_verysecret" not in path.read_bytes(), path
+
+
+@pytest.mark.parametrize(("at_once", "mine", "expected"), [(1, "", "-"), (2, "", "4"), (9, "", "1"), (2, "3", "3")])
+def test_arms_side_by_side_share_the_cores(at_once, mine, expected, lmx, tmp_path, monkeypatch):
+    monkeypatch.setattr(executors, "cores", lambda: 8)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    show = tmp_path / "show.py"
+    show.write_text("import os; print('THREADS', os.environ.get('OMP_NUM_THREADS', '-')); raise SystemExit(5)")
+    monkeypatch.setattr(flags, "RUN", (str(show),))
+    arms = [{"name": f"a{i}", "env": {"OMP_NUM_THREADS": mine} if mine else {}} for i in range(9)]
+    lmx("sweep", tools.write(tmp_path, arms), "--max_parallel", at_once)
+    for arm in arms:
+        assert f"THREADS {expected}" in (tmp_path / "out" / "arms" / arm["name"] / "log.txt").read_text()
 
 
 @pytest.mark.parametrize(
