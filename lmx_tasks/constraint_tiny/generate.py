@@ -164,9 +164,7 @@ def _has_second(factor: str) -> bool:
     return FACTORS.index(factor) % 3 == 0
 
 
-def _compose(
-    factor: str, subject: str, measure: str, second: str, order: Callable[[list[str]], list[str]]
-) -> str:  # fmt: skip
+def _compose(factor: str, subject: str, measure: str, second: str, order: Callable[[list[str]], list[str]]) -> str:
     slots = {"factor": factor, "subject": subject, "measure": measure}
     goal = GOALS[MEASURES.index(measure) % len(GOALS)].format(**slots)
     lines = ["Goal:", f"{goal} {second}".rstrip()]
