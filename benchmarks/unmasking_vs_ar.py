@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from common import machine, report
@@ -28,20 +29,16 @@ def main() -> None:
     parser.add_argument("--ar", default="tiny-oracle")
     parser.add_argument("--limit", type=int, default=100)
     parser.add_argument("--batch", type=int, default=8, help="rows of a forward")
-    parser.add_argument("--block-length", type=int, default=8)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--dtype", default="float32")
     options = parser.parse_args()
     facts = machine()
     common = {"device": options.device, "dtype": options.dtype, "batch_size": options.batch}
-    arms: dict[str, Callable[[], Any]] = {"ar": lambda: AutoregressiveLM(pretrained=options.ar, **common)}
+    arms: dict[str, Callable[[], Any]] = {"ar": partial(AutoregressiveLM, pretrained=options.ar, **common)}
     for method, lm in (("bd3lm", BlockDiffusionLM), ("mdlm", MaskedDiffusionLM)):
         for threshold in THRESHOLDS:
-            settings = {"block_length": options.block_length, "threshold": threshold}
-            model = getattr(options, method)
-            arms[f"{method} threshold={threshold}"] = lambda lm=lm, model=model, settings=settings: lm(
-                pretrained=model, **settings, **common
-            )
+            settings = {"pretrained": getattr(options, method), "threshold": threshold, **common}
+            arms[f"{method} threshold={threshold}"] = partial(lm, **settings)
     table: list[dict[str, Any]] = []
     speed_of_ar = 0.0
     for name, load in arms.items():

@@ -222,6 +222,11 @@ def test_arms_side_by_side_share_the_cores(at_once, mine, expected, lmx, tmp_pat
         assert f"THREADS {expected}" in (tmp_path / "out" / "arms" / arm["name"] / "log.txt").read_text()
 
 
+def test_a_number_of_threads_that_the_shell_sets_is_left_alone(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    assert executors.share_of_cores(2) == {}
+
+
 @pytest.mark.parametrize(
     ("arguments", "pattern"),
     [
