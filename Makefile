@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 # Prompts that `make demo` runs, of 50.
 LIMIT ?= 24
 
-.PHONY: install venv test lint demo clean
+.PHONY: install venv test test-full lint demo clean
 
 install venv: $(STAMP)
 
@@ -21,9 +21,13 @@ $(STAMP): pyproject.toml constraints.txt
 # Test processes at once, each with one thread of torch's.
 JOBS ?= 2
 
-# The whole suite, with installs and the real small model; under ten minutes on two cores. The tests of a file stay
-# together, for they share what the file has set up.
+# The suite, with installs and the real small model; under ten minutes on two cores. The tests of a file stay together, for
+# they share what the file has set up.
 test: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m 'not full'
+
+# The same and the thorough tests that a developer need not run at each change: fuzzing, long simulations, attacks.
+test-full: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
 lint: $(STAMP)
