@@ -11,8 +11,8 @@ layout. An answer is judged as it was written, reasoning included, with ``\\n`` 
   or the end. A bullet is a line that begins, after blanks, with ``-``, ``*`` or ``•`` and a blank (or nothing
   more); other lines belong to the bullet before them.
 - ``format_stems``: no two bullets of those sections share their first three words. Words are runs of letters, digits
-  and apostrophes, in lower case, of the whole bullet with its further lines; a bullet without any is left out, so an answer
-  without bullets passes.
+  and apostrophes, in lower case, of the whole bullet with its further lines; a bullet without any is left out, so an
+  answer without bullets passes.
 """
 
 from __future__ import annotations

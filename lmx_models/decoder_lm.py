@@ -27,6 +27,7 @@ from lmx_models.engine.scheduler import Finished, Job, Scheduler
 from lmx_models.engine.self_check import check
 from lmx_models.engine.step_model import StepModel
 from lmx_models.family_models import FamilyModels
+from lmx_models.generation_defaults import unheeded, with_model_defaults
 from lmx_models.journal import Journal
 from lmx_models.journaled import JournaledLM
 from lmx_models.loading import end_ids, no_remote_code, quiet_loading
@@ -106,6 +107,10 @@ class DecoderLM(Ranks, FamilyModels, JournaledLM):
         self.use_accelerate_ranks()
         if getattr(self, "backend", "causal") != "causal":
             raise UserError(f"{self._asked_name} is not a causal language model; use --model hf for it")
+        self.sampled(self.settings)  # refuses what the model's files ask for and lmx cannot do
+        if note := unheeded(self.generation_config, self._asked_name):
+            self.notes.append(note)
+            log.warning(note)
         self.engine_difference = check(self.model, self._asked_name) if self_check else None
         path = traces or os.environ.get("LMX_TRACES")
         folder = journal or os.environ.get("LMX_JOURNAL")
@@ -195,7 +200,16 @@ class DecoderLM(Ranks, FamilyModels, JournaledLM):
 
     def describe(self) -> dict[str, Any]:
         """Return every run-level setting, defaults included."""
-        return self.plain(self.settings)
+        return self.plain(self.sampled(self.settings))
+
+    @property
+    def generation_config(self) -> Any:
+        """How the model's own files want it sampled; None: they do not say, or lie on a server."""
+        return getattr(self.model, "generation_config", None) if hasattr(self, "_model") else None
+
+    def sampled(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return settings with what ``sampling=model`` stands for filled in."""
+        return with_model_defaults(values, self.generation_config, self._asked_name)
 
     def plain(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Return all settings that `values` stand for, defaults included, as JSON-serialisable data."""
@@ -232,7 +246,7 @@ class DecoderLM(Ranks, FamilyModels, JournaledLM):
                 prompt = prompt[-room:]
             where = (instance.task_name, instance.doc_id, instance.idx)
             repeat = seen[where] = seen.get(where, -1) + 1
-            values = {**self.settings, **given}
+            values = self.sampled({**self.settings, **given})
             self._by_task.setdefault(str(instance.task_name), {**self.plain(values), "max_gen_toks": limit})
             stopping = Stopping(limit, eos, tuple(until), self._decode_text)
             seeds = (self.seed, *where, repeat)

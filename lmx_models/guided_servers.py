@@ -226,6 +226,15 @@ class GuidedOnServer(GuidedByServer, NoWeights):
         self.token_level = same_tokenizer(self.tokenizer, self.oracle_tokenizer)
         self._settle()
 
+    def sampled(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Refuse ``sampling=model``: the model's files are not here."""
+        if str(values.get("sampling")) == "model":
+            raise UserError(
+                "sampling=model: the files of a base on a server are not here to be read; set temperature, top_k, "
+                "top_p and min_p, or leave sampling out"
+            )
+        return dict(values)
+
     def likelihood_settings(self) -> dict[str, Any]:
         """There are no likelihoods: `NoWeights` refuses them."""
         return {"method": "none: the base is on a server"}

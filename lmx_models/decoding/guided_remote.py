@@ -120,12 +120,15 @@ def oracle_remote(
         asked += n
         seed = rng.getrandbits(31) if sampling.temperature else None
         reply = yield from state.ask(Generate("oracle", prompt, list(state.tokens), n, sampling, seed, remote.top))
+        state.spent += reply.completion_tokens
         for i, token in enumerate(reply.tokens):
             state.write("oracle", token)
             if finish := stopping.check(state.tokens):
                 return finish
             confidence = math.exp(reply.top[i][0]) if reply.top else 0.0
             if config.watches_oracle and hands_back(config, stopping.decode([token]), confidence):
+                kept = (i + 1) / len(reply.tokens)  # of a text whose tokens the server alone knows, about this part
+                state.spent -= reply.completion_tokens - math.ceil(kept * reply.completion_tokens)
                 return None
         if reply.ended:
             state.write("oracle", remote.end)
