@@ -105,8 +105,8 @@ def parse_count(text: str, category: str = "", length: int | None = None) -> int
     In this order: a boxed or "final" answer; a number that is said to be the answer, the total or the count, or stands
     alone on the first or last line; the number with which the answer begins; a number beside `category`; a statement
     ("there are 3", "3 of them are"); any other number. What stands before a correction ("2 ... wait, 3") does not
-    count. Left out: reasoning blocks, list numbering, tallies, the length of the list ("of the 7 words"), what is said not
-    to belong ("4 are not"). A negative number, a fraction, a range or a percentage is not a count.
+    count. Left out: reasoning blocks, list numbering, tallies, the length of the list ("of the 7 words"), what is
+    said not to belong ("4 are not"). A negative number, a fraction, a range or a percentage is not a count.
 
     Args:
         text: the answer.
