@@ -76,8 +76,8 @@ def _execute(options: Options) -> None:
         if _raised_in(error, "datasets") and (isinstance(error, OSError) or _raised_in(error, "huggingface_hub")):
             raise UserError(
                 f"a task's data set cannot be had: {' '.join(str(error).split())[:300]}. Where the Hub is not reached, "
-                "run once where it is and take HF_HOME along (with HF_HUB_OFFLINE=1), or name a local folder if the task "
-                'takes one: --metadata \'{"data_dir": "DIR"}\''
+                "run once where it is and take HF_HOME along (with HF_HUB_OFFLINE=1), or name a local folder if the "
+                'task takes one: --metadata \'{"data_dir": "DIR"}\''
             ) from error
         if _raised_in(error, "transformers") and isinstance(error, OSError):
             raise UserError(f"the model cannot be loaded: {' '.join(str(error).split())[:300]}") from error

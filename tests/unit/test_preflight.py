@@ -57,7 +57,7 @@ def test_tasks_of_an_included_folder_pass(tmp_path):
 
 def test_nothing_heavy_is_imported_for_a_slip():
     code = (
-        "import sys\nfrom lmx_cli.main import main\nsys.argv = ['lmx', 'run', '--model', 'guidd', '--tasks', 'constraint50']\n"
+        "import sys\nfrom lmx_cli.main import main\nsys.argv = 'lmx run --model guidd --tasks constraint50'.split()\n"
         "try:\n    main()\nfinally:\n    print({'torch', 'transformers', 'datasets'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
