@@ -5,13 +5,13 @@ from __future__ import annotations
 import dataclasses
 import types
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from lmx_files.values import is_none, read_bool, read_float, read_int, read_text, shown
 from lmx_plugins.errors import UserError, unknown
 
-READERS = {bool: read_bool, int: read_int, float: read_float, str: read_text}
+READERS: dict[Any, Callable[[str, Any], Any]] = {bool: read_bool, int: read_int, float: read_float, str: read_text}
 
 
 def fields_of(*configs: type) -> dict[str, Any]:

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
-import json
 import logging
 import os
 import time
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from typing import Any, ClassVar
 
 from lm_eval.api.instance import Instance
-from lm_eval.utils import simple_parse_args_string
 from tqdm import tqdm
 
 from lmx_files.values import read_int
 from lmx_models import zoo
-from lmx_models.arguments import build, fields_of, refuse_unknown
+from lmx_models.arguments import fields_of, refuse_unknown
 from lmx_models.completion import Completion
 from lmx_models.decoding.base import Decoding
 from lmx_models.decoding.stopping import Stopping
@@ -29,18 +26,16 @@ from lmx_models.engine.step_model import StepModel
 from lmx_models.evaluated import check_asked, check_origins, document_of
 from lmx_models.family_models import FamilyModels
 from lmx_models.journal import Journal
-from lmx_models.journaled import JournaledLM, hf_arguments
+from lmx_models.journaled import JournaledLM
 from lmx_models.loading import encode_prompt, end_ids, model_name, no_remote_code, quiet_loading
+from lmx_models.method_settings import hf_arguments
 from lmx_models.ranks import Ranks
 from lmx_models.records import RunStatistics, TraceFile, pieces_of
 from lmx_models.requests import (
-    COMMON_GEN_KWARGS,
     Request,
     answer_of,
-    read_generation,
     reasoning_of,
     sampling_of,
-    without_neutral,
     without_padding,
 )
 from lmx_models.resume import ResumeJournal
@@ -75,7 +70,6 @@ class DecoderLM(Ranks, FamilyModels, JournaledLM):
     """
 
     method: ClassVar[str]
-    configs: ClassVar[tuple[type, ...]] = ()  # the method's dataclasses, besides `Sampling`
     own_arguments: ClassVar[tuple[str, ...]] = ()
     models_in_flight: ClassVar[int] = 1
 
@@ -221,45 +215,6 @@ class DecoderLM(Ranks, FamilyModels, JournaledLM):
             **self._gathered.as_dict(),
         }
         return info
-
-    def describe(self) -> dict[str, Any]:
-        """Return every run-level setting, defaults included, and what else the model was made with."""
-        own = json.loads(json.dumps(self.own_arguments_given(), default=model_name))
-        return {**self.plain(self.settings), **own}
-
-    def setting_names(self) -> list[str]:
-        """Return all names that users give the method's settings."""
-        fields = fields_of(Sampling, *self.configs)
-        return [
-            *fields,
-            *(name for name in self.constructor if set(self.generation_fields({name: None})) <= set(fields)),
-        ]
-
-    def generation_fields(self, gen_kwargs: Mapping[str, Any]) -> dict[str, Any]:
-        """Return generation arguments under the names of the configs' fields, where users know them by others."""
-        return dict(gen_kwargs)
-
-    def plain(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """Return all settings that `values` stand for, defaults included, as JSON-serialisable data."""
-        settings = {k: v for config in self._configs(values) for k, v in dataclasses.asdict(config).items()}
-        return {k: "inf" if v == float("inf") else v for k, v in settings.items()}  # JSON has no infinity
-
-    def _configs(self, values: Mapping[str, Any]) -> list[Any]:
-        return [sampling_of(values), *(build(config, values) for config in self.configs)]
-
-    def _generation(self, gen_kwargs: Mapping[str, Any]) -> tuple[dict[str, Any], int, list[str]]:
-        """Read a request's generation arguments: settings, most tokens, stop strings."""
-        given = without_neutral(self.generation_fields(gen_kwargs))
-        allowed = {*fields_of(Sampling, *self.configs), *COMMON_GEN_KWARGS}
-        refuse_unknown(given, allowed, f"generation argument of --model {self.method}")
-        return read_generation(given, self.max_gen_toks)
-
-    def _check_generation(self, gen_kwargs: Any) -> None:
-        """Raise a `UserError` for mistakes in generation arguments that are known before the tasks are."""
-        if isinstance(gen_kwargs, str):
-            gen_kwargs = simple_parse_args_string(gen_kwargs)
-        if gen_kwargs:
-            self._configs({**self.settings, **self._generation(gen_kwargs)[0]})
 
     def prompt_tokens(self, context: str) -> list[int]:
         """Tokenize a prompt as lm_eval's ``hf`` does when it writes."""

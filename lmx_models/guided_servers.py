@@ -24,8 +24,8 @@ from lmx_models.engine.scheduler import Finished
 from lmx_models.engine.step_model import StepModel
 from lmx_models.fingerprint import arguments_identity, lmx_version, model_identity, own_identity
 from lmx_models.guided import GuidedLM
-from lmx_models.journaled import hf_arguments
 from lmx_models.loading import end_ids, load, quiet_loading, same_tokenizer
+from lmx_models.method_settings import hf_arguments
 from lmx_models.no_weights import NoWeights, TextTokenizer, WholeStopping
 from lmx_models.requests import Request
 from lmx_models.server import ACCESS, Server, ServerConfig, reads_distribution

@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from types import ModuleType
 from typing import Any
 
 from lmx_plugins.documents import check_limit, check_samples, in_order
@@ -66,12 +65,12 @@ def origin(instance: Any) -> Origin:
     return getattr(instance, "lmx_origin", None) or Origin(instance.doc_id)
 
 
-def watch_requests(module: ModuleType) -> None:
+def watch_requests(module: Any) -> None:
     """Give each request its origin; runs after lm_eval's module of tasks."""
     module.Task.build_all_requests = _with_origins(module.Task.build_all_requests)
 
 
-def watch_evaluator(module: ModuleType) -> None:
+def watch_evaluator(module: Any) -> None:
     """Keep what an evaluation is asked for; runs after lm_eval's evaluator."""
     module.simple_evaluate = _announced(module.simple_evaluate)
     module.evaluate = _begun(module.evaluate)
