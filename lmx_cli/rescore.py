@@ -13,7 +13,7 @@ from lmx_plugins.errors import UserError, unknown
 
 if TYPE_CHECKING:
     from lmx_analysis.rescore import Rescored
-    from lmx_analysis.runs import Run
+    from lmx_files.runs import Run
 
 Metric = Callable[[dict[str, Any], str], Any]
 """A user's metric: (document, text) -> a number, or numbers by name."""
@@ -42,8 +42,10 @@ def rescore(
     import importlib.metadata
 
     from lmx_analysis import rescore as rescoring
-    from lmx_analysis.runs import read_run
-    from lmx_analysis.tables import sha256, write_files
+    from lmx_cli.rescore_texts import Responses
+    from lmx_files.atomic import write_files
+    from lmx_files.hashing import sha256
+    from lmx_files.runs import read_run
     from lmx_plugins.guards import check_output_path
 
     source = read_run(run)
@@ -54,12 +56,12 @@ def rescore(
     if metrics is not None and not asked:
         raise UserError(f"--metrics {metrics!r} names nothing")
     scorers: dict[str, Any] = {}
+    responses = Responses(source)
     if asked:
         functions = {name: _metric(name) for name in asked}
-        scorers = {task: _Added(functions) for task in chosen}
+        scorers = {task: _Added(functions, responses.kept) for task in chosen}
     else:
-        scorers = {task: _OwnScoring(_load(source, task, include_path), source) for task in chosen}
-    responses = _Responses(source)
+        scorers = {task: _OwnScoring(_load(source, task, include_path), source, responses.kept) for task in chosen}
     origin = {
         "metrics": asked or "process_results of the task",
         "traces": {str(path): sha256(path) for path in source.trace_files()},
@@ -72,7 +74,7 @@ def rescore(
 
 
 def _check_folder(output: Path) -> None:
-    from lmx_analysis.runs import find_runs
+    from lmx_files.runs import find_runs
 
     if output.suffix == ".json" or output.is_file():
         raise UserError(f"-o {output} is a file: name a folder")
@@ -90,73 +92,33 @@ def _tasks(run: Run, asked: str | None) -> list[str]:
     return names
 
 
-class _Responses:
-    """Gives logged responses, which lm_eval writes as strings, their types and their traces back."""
-
-    def __init__(self, run: Run) -> None:
-        self.run = run
-        self.traces = run.traces()
-        self.texts = self.traced = 0
-
-    def restore(self, task: str, sample: dict[str, Any]) -> list[Any]:
-        """Return the responses of a sample as `process_results` is given them."""
-        kind = self.run.results.get("configs", {}).get(task, {}).get("output_type", "generate_until")
-        logged = sample["filtered_resps"]
-        try:
-            if kind in ("multiple_choice", "loglikelihood"):
-                return [(float(nats), str(greedy) == "True") for nats, greedy in logged]
-            if kind == "loglikelihood_rolling":
-                return [float(nats) for nats in logged]
-        except (TypeError, ValueError) as error:
-            raise UserError(f"{self.run.sample_files[task]}: document {sample['doc_id']}: {error}") from error
-        lines = self.traces.get((task, int(sample["doc_id"]), str(sample["prompt_hash"])), [])
-        return [
-            [self._text(text, lines, number) for number, text in enumerate(each)]
-            if isinstance(each, list)
-            else self._text(each, lines, 0)
-            for each in logged
-        ]
-
-    def notes(self) -> list[str]:
-        """Say how many texts have a trace; without one, what metrics read from it is unknown."""
-        if not self.texts or self.traced == self.texts:
-            return []
-        return [
-            f"{self.texts - self.traced} of {self.texts} texts have no trace (there is no traces file, or a filter "
-            "changed the text): metrics that read it, such as why a text ended, see it as unknown"
-        ]
-
-    def _text(self, text: str, lines: Sequence[Mapping[str, Any]], repeat: int) -> str:
-        self.texts += 1
-        if repeat >= len(lines) or lines[repeat].get("text") != text:
-            return text
-        from lmx_models.completion import Completion
-        from lmx_models.decoding.trace import Trace
-
-        self.traced += 1
-        return Completion(text, Trace.from_dict(lines[repeat]["trace"]))
-
-
 class _OwnScoring:
     """A task's own `process_results` and aggregation, as they are now."""
 
     adds = False
 
-    def __init__(self, task: Any, run: Run) -> None:
-        self.task = task
+    def __init__(self, task: Any, run: Run, kept: dict[str, None]) -> None:
+        self.task, self.run, self.kept = task, run, kept
         self.iterations = run.results.get("config", {}).get("bootstrap_iters") or 0
         config = task.dump_config()
         logged = run.results.get("configs", {}).get(task.task_name, {}).get("metadata")
         config["metadata"] = {**(logged or {}), **(config.get("metadata") or {})}
-        kept = ("process_results", "metric_list", "metadata")
+        recorded = ("process_results", "metric_list", "metadata")
         self.settings = {
             "versions": task.VERSION,
             "higher_is_better": task.higher_is_better(),
-            "configs": {name: config[name] for name in kept if name in config},
+            "configs": {name: config[name] for name in recorded if name in config},
         }
 
     def score(self, sample: dict[str, Any], responses: Sequence[Any]) -> Mapping[str, Any]:
         """Return what the task makes of one sample."""
+        from lmx_cli.rescore_texts import values_without_guesses
+
+        return values_without_guesses(
+            lambda given: self._processed(sample, given), responses, self.run.metrics_of(sample), self.kept
+        )
+
+    def _processed(self, sample: dict[str, Any], responses: Sequence[Any]) -> Mapping[str, Any]:
         return self.task.process_results(sample["doc"], responses)
 
     def aggregate(self, metric: str, values: list[Any]) -> tuple[Any, float | str]:
@@ -175,11 +137,18 @@ class _Added:
     adds = True
     settings: Mapping[str, Any] = {}
 
-    def __init__(self, functions: Mapping[str, Callable[[dict[str, Any], str], Mapping[str, float]]]) -> None:
-        self.functions = functions
+    def __init__(
+        self, functions: Mapping[str, Callable[[dict[str, Any], str], Mapping[str, float]]], kept: dict[str, None]
+    ) -> None:
+        self.functions, self.kept = functions, kept
 
     def score(self, sample: dict[str, Any], responses: Sequence[Any]) -> Mapping[str, Any]:
         """Return the values of all added metrics for one sample."""
+        from lmx_cli.rescore_texts import values_without_guesses
+
+        return values_without_guesses(lambda given: self._averaged(sample, given), responses, {}, self.kept)
+
+    def _averaged(self, sample: dict[str, Any], responses: Sequence[Any]) -> Mapping[str, float]:
         from lmx_metrics.aggregation import average
 
         texts = responses[0] if isinstance(responses[0], list) else responses[:1]

@@ -12,7 +12,7 @@ from lmx_analysis import statistics
 from lmx_analysis.compare.pairing import Key, Mismatch, TaskSamples, left_over, pair, read_samples, refuse
 from lmx_analysis.compare.scores import ScoreRow, main_metrics, score_rows
 from lmx_analysis.compare.settings import doubts
-from lmx_analysis.runs import Run, read_run
+from lmx_files.runs import Run, read_run
 from lmx_plugins.errors import UserError, unknown
 
 ALPHA = 0.05

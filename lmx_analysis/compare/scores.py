@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lmx_analysis.compare.pairing import number_or_none
-from lmx_analysis.runs import Run
+from lmx_files.runs import Run
 
 _NOT_METRICS = ("alias", "name", "sample_len", "sample_count")
 ARROWS = {True: "↑", False: "↓", None: ""}

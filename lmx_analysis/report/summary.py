@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Iterable
 from datetime import datetime, timezone
@@ -10,8 +9,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from lmx_analysis.report.traces import COSTS, Traces
-from lmx_analysis.runs import Run
+from lmx_analysis.report.traces import COSTS, Marks
+from lmx_files.runs import Run
 
 PLOTS = (".png", ".svg")
 
@@ -105,7 +104,7 @@ def leaderboard(runs: list[Run]) -> list[dict[str, Any]]:
     return [{"task": task, "rows": list(rows.values())} for task, rows in tables.items() if rows]
 
 
-def costs(run: Run, traces: Traces) -> dict[str, Any]:
+def costs(run: Run, traces: Marks) -> dict[str, Any]:
     """Return what a run's texts cost on average.
 
     ``run``: over all texts of the run, from its statistics, with ``seconds`` of decoding per text; ``tasks``: over the
@@ -177,7 +176,7 @@ def _number(value: Any) -> float | None:
             value = float(value)
         except ValueError:
             return None
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not -1e300 < value < 1e300:
         return None
     return value
 
@@ -186,4 +185,7 @@ def _date(value: Any) -> str | None:
     seconds = _number(value)
     if seconds is None:
         return None
-    return datetime.fromtimestamp(seconds, tz=timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
+    try:
+        return datetime.fromtimestamp(seconds, tz=timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
+    except (OverflowError, OSError, ValueError):  # no year that a calendar has
+        return None

@@ -236,13 +236,15 @@ def test_texts_get_their_traces_back(lmx, tmp_path):
     assert "have no trace" not in out
 
 
-def test_without_traces_what_reads_them_is_said_to_change(lmx, tmp_path):
+def test_without_traces_what_reads_them_keeps_its_logged_value(lmx, tmp_path):
     run = tiny_run(tmp_path / "tiny", traces=False)
     code, out, _ = lmx("rescore", run, "-o", "again")
     assert code == 0
-    assert "3 of 3 texts have no trace" in out
-    assert lines_of(tmp_path / "again", "constraint_tiny")[0]["stop_unknown"] == 1.0
-    assert [line.split()[-3:] for line in out.splitlines() if " stop_eos " in line] == [["3", "of", "3"]]
+    assert "3 of 3 scored texts have no trace" in out
+    assert "not scored again for these, because a trace is needed: stop_eos" in out
+    assert lines_of(tmp_path / "again", "constraint_tiny") == lines_of(run, "constraint_tiny")
+    assert [line.split()[-3:] for line in out.splitlines() if " stop_eos " in line] == [["0", "of", "3"]]
+    assert [line.split()[-3:] for line in out.splitlines() if " n_tokens " in line] == [["0", "of", "3"]]
 
 
 def test_metrics_of_a_user_are_added(words, lmx, tmp_path):
