@@ -106,7 +106,7 @@ class Run:
         found = {path for place in (folder, folder.parent) for path in place.glob("traces*.jsonl*")}
         own = [path for path in found if (match := _TRACES_OF_A_RUN.match(path.name)) and match["stamp"] == self.stamp]
         others = [path for path in found if not _TRACES_OF_A_RUN.match(path.name)]
-        return [inside(path, folder.parent) for path in sorted(own or others) if is_regular(path)]
+        return [inside(path, path.parent) for path in sorted(own or others) if is_regular(path)]
 
 
 def find_runs(path: str | Path) -> list[Run]:
