@@ -122,6 +122,10 @@ def _samples(run: Run, task: str, scorer: Scorer, restore: Restore) -> tuple[lis
     for number, sample in enumerate(run.samples(task), 1):
         if not {"doc", "doc_id", "doc_hash", "filter", "filtered_resps"} <= set(sample):
             raise UserError(f"{run.sample_files[task]}, sample {number}: not a line of a samples file")
+        if not isinstance(sample["doc"], dict) or not isinstance(sample["filtered_resps"], list):
+            raise UserError(
+                f"{run.sample_files[task]}, sample {number}: its doc is no object, or its filtered_resps no list"
+            )
         if not is_unchanged(sample):
             foreign.append(int(sample["doc_id"]))
             continue

@@ -176,7 +176,7 @@ def _check_folder(output: Path) -> None:
 
     if output.suffix in (".json", ".jsonl", ".csv", ".png", ".svg") or output.is_file():
         raise UserError(f"-o {output} is a file: name a folder")
-    check_output_path(output)
+    check_output_path(output, "-o")
 
 
 def _progress(items: Sequence[Item], what: str) -> Iterator[Item]:

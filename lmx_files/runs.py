@@ -59,6 +59,12 @@ class Run:
         decoding = self.results.get("config", {}).get("decoding")
         return decoding if isinstance(decoding, dict) else {}
 
+    @property
+    def is_make_stage(self) -> bool:
+        """Whether the run wrote texts for the other half of a cut graph and no answers: its scores mean nothing."""
+        settings = self.decoding.get("settings")
+        return isinstance(settings, dict) and settings.get("stage") == "make"
+
     def evaluated(self, task: str) -> tuple[int | None, int | None]:
         """Return how many documents of a task were evaluated and how many it has; None where nothing says so."""
         counts = self.results.get("n-samples", {}).get(task, {})

@@ -58,6 +58,7 @@ class Decoding(_Read):
     tokens_fed: Count | None = None
     forwards: Count | None = None
     seconds: Number | None = None
+    model_seconds: Number | None = None
     tokens_per_forward: Number | None = None
     tokens_per_second: Number | None = None
     oracle_share: Number | None = None
@@ -71,6 +72,7 @@ class Config(_Read):
     model: Any = None
     model_args: dict[str, Any] | str | None = None
     decoding: Decoding | None = None
+    bootstrap_iters: Count | None = None
 
 
 class Results(_Read):
@@ -82,6 +84,7 @@ class Results(_Read):
     configs: Sections = {}
     config: Annotated[Config, BeforeValidator(_or_empty)] = Config()
     versions: Section = {}
+    task_hashes: Section = {}
     n_shot: Section = Field({}, alias="n-shot")
     higher_is_better: Annotated[
         dict[str, Annotated[dict[str, StrictBool | None], BeforeValidator(_or_empty)]], BeforeValidator(_or_empty)

@@ -14,6 +14,7 @@ from lmx_analysis.report import summary
 from lmx_analysis.report.categories import category_means
 from lmx_analysis.report.pack import Chunk, bytes_chunk, csp_hash, json_chunk
 from lmx_analysis.report.samples import TaskTable, read_samples
+from lmx_analysis.timing import side_by_side, span_of
 from lmx_files import atomic
 from lmx_files.reading import open_regular, reason
 from lmx_files.runs import Run, find_runs
@@ -79,6 +80,8 @@ def _render(runs: list[Run], output: Path, title: str, progress: Progress) -> It
 
     tasks, traces, notes = read_samples(runs, tick)
     labels = summary.labels(runs)
+    if shared := side_by_side({label: span_of(run) for label, run in zip(labels, runs, strict=True)}):
+        notes.append(f"{', '.join(shared)}: ran at the same time on one machine and shared it, so times are longer")
     meta: dict[str, Any] = {
         "title": title,
         "written": datetime.now(tz=timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),

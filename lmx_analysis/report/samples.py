@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from lmx_analysis.compare.pairing import number_or_none
 from lmx_analysis.report.pack import to_json
 from lmx_analysis.report.traces import Marks, read_marks
 from lmx_files.join import texts_of
@@ -142,7 +143,8 @@ def _add(table: TaskTable, run: int, source: Run, sample: dict[str, Any], traces
         if label in cell["f"]:
             return
     cell["f"][label] = None if answer == cell.get("x") else answer
-    _measure(table, run, row, cell, source.metrics_of(sample), label)
+    if not source.is_make_stage:
+        _measure(table, run, row, cell, source.metrics_of(sample), label)
     table.cells[run][row] = _pack(cell)
 
 
@@ -162,7 +164,8 @@ def _answers(task: str, sample: dict[str, Any], options: list[str], source: Run,
 
 def _measure(table: TaskTable, run: int, row: int, cell: dict[str, Any], values: dict[str, Any], label: str) -> None:
     for name, value in values.items():
-        if not isinstance(value, (bool, int, float)):
+        number = number_or_none(value)
+        if number is None and not isinstance(value, float):
             continue
         metric = table.metrics.setdefault(name if label == "none" else f"{name},{label}", len(table.metrics))
         column = table.columns.setdefault((metric, run), array("d"))
