@@ -155,10 +155,11 @@ def _is_json(path: Path, _samples: Any) -> bool:
 
 
 def _is_jsonl(path: Path, samples: Any) -> bool:
+    from lmx_files import jsonl
+
     try:
-        with path.open("rb") as lines:
-            return sum(1 for _ in lines) >= len(samples)
-    except (OSError, TypeError):
+        return jsonl.count(path) >= len(samples)  # reads every line: the last one may be cut off
+    except (UserError, TypeError):
         return False
 
 
