@@ -225,6 +225,8 @@ def _checked_line(line: dict[str, Any]) -> dict[str, Any]:
     """Return a line of a traces file after checking what analyses of guided runs take from it."""
     if wrong := schema.problem(schema.GuidedTrace, line["trace"]):
         raise ValueError(wrong)
+    if "pieces" not in line:
+        raise ValueError("it has no pieces")
     return line
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from lmx_files import jsonl
 from lmx_files.atomic import write_files
 from lmx_files.hashing import sha256
 
@@ -61,16 +61,8 @@ def csv_text(rows: Sequence[Mapping[str, Any]]) -> str:
 
 def json_text(value: Any) -> str:
     """Return indented JSON in which NaN and infinities, which JSON does not know, are null."""
-    return json.dumps(_plain(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return jsonl.strict(value, indent=2) + "\n"
 
 
 def _nothing(value: Any) -> bool:
     return value is None or (isinstance(value, float) and not math.isfinite(value))
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {str(key): _plain(each) for key, each in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(each) for each in value]
-    return None if _nothing(value) else value

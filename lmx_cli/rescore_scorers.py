@@ -87,6 +87,8 @@ class Added:
     def _averaged(self, sample: dict[str, Any], responses: Sequence[Any]) -> Mapping[str, float]:
         from lmx_metrics.aggregation import average
 
+        if not responses or responses[0] == []:
+            raise UserError(f"document {sample['doc_id']} has no text that was logged (filtered_resps is empty)")
         texts = responses[0] if isinstance(responses[0], list) else responses[:1]
         if not all(isinstance(text, str) for text in texts):
             raise UserError("--metrics score texts, and this task logged likelihoods: leave --metrics out")

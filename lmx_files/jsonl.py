@@ -6,6 +6,7 @@ A file of JSON lines is whole when every line ends, the last one too, and is an 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -100,18 +101,39 @@ def write(path: Path, values: Iterable[dict[str, Any]], option: str = "-o") -> i
     """Write a file of JSON lines in one go and return their number; an older file stays until all is written.
 
     Raises:
-        UserError: the file cannot be written. ValueError: a number is NaN or infinite, which JSON does not know.
+        UserError: the file cannot be written.
     """
     written = 0
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic.replacing(path) as file:
             for value in values:
-                file.write(json.dumps(value, ensure_ascii=False, allow_nan=False) + "\n")
+                file.write(strict(value) + "\n")
                 written += 1
     except OSError as error:
         raise UserError(f"cannot write {path}: {reason(error)}. Choose another file with {option}") from error
     return written
+
+
+def strict(value: Any, **options: Any) -> str:
+    """Return a value as JSON that every reader takes: NaN and infinities, which JSON does not know, are null.
+
+    Args:
+        options: of `json.dumps`; characters beyond ASCII stay as they are if nothing is said of them.
+    """
+    options = {"ensure_ascii": False, "allow_nan": False} | options
+    try:
+        return json.dumps(value, **options)
+    except ValueError:
+        return json.dumps(_finite(value), **options)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: _finite(each) for key, each in value.items()}
+    return [_finite(each) for each in value] if isinstance(value, (list, tuple)) else value
 
 
 def without_surrogates(value: Any) -> Any:
