@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import json
 import logging
 import os
 import signal
@@ -14,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from lmx_files.runs import read_results
 from lmx_plugins import discovery, guards
 from lmx_plugins.errors import UserError
 from lmx_runs import fast_start, manifest, outputs, preflight
@@ -45,10 +45,11 @@ def run(arguments: Sequence[str]) -> int:
         if not found:
             raise UserError(f"the run ended, but left no results file in {root}; lm_eval's messages above say why")
         results_file = found[-1]
-        results = json.loads(results_file.read_text(encoding="utf-8"))
+        results = read_results(results_file)
         samples = outputs.check_samples(results_file, results)
         stamp = outputs.stamp(results_file)
         kept = outputs.keep_traces(traces, results_file.parent, stamp)
+        outputs.check_traces(kept)
     paths = [results_file, *samples, *kept]
     files = {
         "results": results_file.name,
