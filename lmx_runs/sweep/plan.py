@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from lmx_analysis.runs import RESULTS, Run, find_runs
+from lmx_files.runs import RESULTS, Run, find_runs
 from lmx_plugins.errors import UserError, unknown
 from lmx_runs.sweep.arms import Arm
 from lmx_runs.sweep.state import ArmState, State

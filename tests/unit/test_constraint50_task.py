@@ -101,11 +101,8 @@ def test_lm_eval_loads_the_task(name: str, limit: int, repeats: int) -> None:
     settings = {"until": [], "max_gen_toks": limit, "do_sample": True, "temperature": 0.7, "top_p": 0.95}
     assert task.config.generation_kwargs == settings
     assert task.config.repeats == repeats
-    assert (
-        task.config.metadata["version"]
-        == task.VERSION
-        == (1.0 if name in ("constraint50_seed", "constraint50_z0") else 1.1)
-    )
+    version = 1.0 if name in ("constraint50_seed", "constraint50_z0") else 2.0
+    assert task.config.metadata["version"] == task.VERSION == version
     assert len(task.eval_docs) == 50
 
 
