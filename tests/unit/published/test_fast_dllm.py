@@ -8,7 +8,7 @@ from lmx_models.decoding.masked_diffusion import MaskedDiffusionConfig, masked_d
 from lmx_models.engine.sampling import Sampling, stream
 from tests.unit.published.plainly import everything, forward, ours, tiny, tokens_of, up_to
 
-LENGTH, BLOCK = 48, 8
+LENGTH, BLOCK = 32, 8
 
 
 def fast_dllm(one, prompt, threshold: float) -> list[int]:

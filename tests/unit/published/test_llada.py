@@ -28,7 +28,7 @@ def llada(one, prompt, steps: int, block: int) -> list[int]:
     return canvas[len(prompt) :].tolist()
 
 
-@pytest.mark.parametrize(("steps", "block"), [(24, 8), (15, 8), (8, 24)])
+@pytest.mark.parametrize(("steps", "block"), [(12, 8), (15, 8), (8, 24)])
 def test_token_for_token(steps, block):
     one = tiny("tiny-mdlm")
     config = MaskedDiffusionConfig(steps=steps, block_length=block)
