@@ -62,10 +62,10 @@ def _without_weights() -> Iterator[None]:
         raise _EnoughError
 
     def resolve(name: str, *, revision: str | None = None) -> Any:
-        here = name.startswith(("/", ".", "~")) or Path(name).expanduser().exists() or name.startswith("tiny-")
+        here = name.startswith(("/", ".", "~", "tiny-")) or Path(name).expanduser().exists()
         if here and not name.endswith(".gguf"):
             return real(name, revision=revision)
-        return zoo.Resolved(name, None, None, name, "untried", None)
+        return zoo.Resolved(name, None, None, name, "untried", "")
 
     with ExitStack() as stack:
         for target, attribute, stand_in in (
