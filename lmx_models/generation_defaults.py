@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from lmx_files.values import is_none, read_bool
 from lmx_plugins.errors import UserError
 
 # What `generate` takes where neither the request nor the model says (transformers, `GenerationConfig`,
@@ -74,7 +75,8 @@ def with_model_defaults(values: Mapping[str, Any], config: Any, model: str) -> d
         own = getattr(config, name, None)
         value = default if own is None else own
         if name == "temperature":
-            if given.get(name) is None and str(given.get("do_sample")).lower() == "true":
+            sampled = given.get("do_sample")
+            if given.get(name) is None and not is_none(sampled) and read_bool("do_sample", sampled):
                 given[name] = value
         elif given.get(name) is None:
             given[name] = value

@@ -111,7 +111,7 @@ def test_what_a_request_says_comes_first_and_greedy_stays_greedy(ar):
     assert effective().temperature == 0
     assert effective(temperature=0.7) == Sampling(0.7, 50, 1.0, 0.0, "model")
     assert effective(temperature=0.7, top_k=0, top_p=0.9) == Sampling(0.7, 0, 0.9, 0.0, "model")
-    assert effective(do_sample=True).temperature == 1.0
+    assert effective(do_sample=True).temperature == effective(do_sample=1).temperature == 1.0
     assert effective(do_sample=False, temperature=0.7).temperature == 0
     assert sampling_of(ar.sampled({"temperature": 0.7})) == Sampling(0.7)
 
