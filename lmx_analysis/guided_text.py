@@ -20,7 +20,7 @@ def read(path: Path) -> Iterator[dict[str, Any]]:
     Raises:
         UserError: the file cannot be read, or a line is damaged (it names the line).
     """
-    for number, record in enumerate(jsonl.read(path, "a traces file", torn=True), 1):
+    for number, record in enumerate(jsonl.read(path, "a traces file", last="skip"), 1):
         try:
             record["pieces"] = [(str(source), str(piece)) for source, piece in record["pieces"]]
         except (ValueError, KeyError, TypeError) as error:

@@ -107,7 +107,7 @@ def read_traces(run: Run, keep: Callable[[Line], T]) -> Traces[T]:
     """
     traces: Traces[T] = Traces()
     for path in run.trace_files():
-        for number, line in enumerate(jsonl.read(path, "a traces file", torn=True), 1):
+        for number, line in enumerate(jsonl.read(path, "a traces file", last="skip"), 1):
             key, doc_id = _key(line, path, number)
             by_text = traces.found.setdefault(key, {}).setdefault(doc_id, {})
             digest, content = sha256_of_text(line["text"]), _content(line)
