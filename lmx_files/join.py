@@ -107,7 +107,7 @@ def read_traces(run: Run, keep: Callable[[Line], T]) -> Traces[T]:
     """
     traces: Traces[T] = Traces()
     for path in run.trace_files():
-        for number, line in enumerate(jsonl.read(path, "a traces file", last="skip"), 1):
+        for number, line in jsonl.numbered(path, "a traces file", last="skip"):
             key, doc_id = _key(line, path, number)
             by_text = traces.found.setdefault(key, {}).setdefault(doc_id, {})
             digest, content = sha256_of_text(line["text"]), _content(line)
@@ -115,7 +115,7 @@ def read_traces(run: Run, keep: Callable[[Line], T]) -> Traces[T]:
             try:
                 kept = keep(line)
             except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
-                raise UserError(f"{path}, trace {number}: not a line of a traces file ({error!r})") from error
+                raise UserError(f"{path}, line {number}: not a line of a traces file ({error!r})") from error
             by_text[digest] = _Found(content, kept, known is not None and (known.differs or known.content != content))
     return traces
 
@@ -144,7 +144,7 @@ def _key(line: Line, path: Path, number: int) -> tuple[_Key, int | None]:
         and _are_pieces(line.get("pieces", []))
     )
     if not good:
-        raise UserError(f"{path}, trace {number}: not a line of a traces file (text, prompt_hash, pieces or trace)")
+        raise UserError(f"{path}, line {number}: not a line of a traces file (text, prompt_hash, pieces or trace)")
     return (str(line.get("task")), line["prompt_hash"], repeat), doc_id
 
 

@@ -57,12 +57,19 @@ def read_object(path: Path) -> dict[str, Any]:
 
 
 def read(path: Path, what: str = "a file of JSON lines", last: Last = "ends") -> Iterator[dict[str, Any]]:
-    """Yield the objects of a file of JSON lines; empty lines between them are passed over.
+    """Yield the objects of a file of JSON lines; see `numbered`."""
+    return (value for _, value in numbered(path, what, last))
+
+
+def numbered(
+    path: Path, what: str = "a file of JSON lines", last: Last = "ends"
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield the objects of a file of JSON lines with the numbers of their lines; empty ones are passed over.
 
     Args:
         what: the file's kind, for messages.
-        last: what to do with a last line that does not end: ``ends``, an error, in a file that must be whole; ``skip`` it
-            in one that may still be written to; ``take`` it like any other in one that a person wrote.
+        last: what to do with a last line that does not end: ``ends``, an error, in a file that must be whole; ``skip``
+            it in one that may still be written to; ``take`` it like any other in one that a person wrote.
 
     Raises:
         UserError: the file cannot be read, is torn, or a line is no object; it names the line.
@@ -84,7 +91,7 @@ def read(path: Path, what: str = "a file of JSON lines", last: Last = "ends") ->
                 value = parse(line, where)
                 if not isinstance(value, dict):
                     raise UserError(f"{where} (a JSON object)")
-                yield value
+                yield number, value
         except OSError as error:
             raise UserError(f"cannot read {path}: {reason(error)}") from error
 

@@ -81,8 +81,8 @@ class Run:
         """
         path = self.sample_files[task]
         counted = Tally(*self.evaluated(task)) if tally is None else tally
-        for number, sample in enumerate(jsonl.read(path, "a samples file"), 1):
-            sample["doc_id"] = _number(sample.get("doc_id"), f"{path}, sample {number}: not a sample: its doc_id")
+        for number, sample in jsonl.numbered(path, "a samples file"):
+            sample["doc_id"] = _number(sample.get("doc_id"), f"{path}, line {number}: not a sample: its doc_id")
             sample["filter"] = jsonl.without_surrogates(str(sample.get("filter", "none")))
             counted.add(sample["filter"], sample["doc_id"])
             yield sample

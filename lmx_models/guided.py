@@ -244,11 +244,11 @@ def _import_policy(path: str) -> Policy:
 def _read_signal(path: Path, signal: str) -> list[float]:
     """Read the values of `signal` that a run with ``record=<signal>`` left in its traces file."""
     values: list[float] = []
-    for number, line in enumerate(jsonl.read(path, "a traces file", last="skip"), 1):
+    for number, line in jsonl.numbered(path, "a traces file", last="skip"):
         try:
             recorded = line["trace"]["extra"].get("signal", {"name": signal, "values": []})
             if recorded["name"] == signal:
                 values.extend(float(value) for _, value in recorded["values"])
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise UserError(f"calibration={path}, trace {number}: not a line of a traces file ({error!r})") from error
+            raise UserError(f"calibration={path}, line {number}: not a line of a traces file ({error!r})") from error
     return values

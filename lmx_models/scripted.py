@@ -105,11 +105,11 @@ def _read_script(path: Path, finish: str) -> list[dict[str, str]]:
     if not is_regular(path):
         raise UserError(f"cannot read responses={path}: there is no such file")
     script = []
-    for number, answer in enumerate(jsonl.read(path, f"responses={path}", last="take"), 1):
+    for number, answer in jsonl.numbered(path, f"responses={path}", last="take"):
         if not isinstance(answer.get("text"), str):
-            raise UserError(f'{path}, answer {number}: not a JSON object with a field "text"')
+            raise UserError(f'{path}, line {number}: not a JSON object with a field "text"')
         script.append({"text": answer["text"], "finish": answer.get("finish", finish)})
-        _check_finish(script[-1]["finish"], f"{path}, answer {number}: finish")
+        _check_finish(script[-1]["finish"], f"{path}, line {number}: finish")
     if not script:
         raise UserError(f'responses={path} is empty: write one {{"text": ...}} a line')
     return script
