@@ -151,7 +151,7 @@ def _conclude(folder: Path, name: str, everything: list[Arm], chosen: list[Arm],
         state = states[arm.name]
         status = "" if state.exit_code is None else f" (exit status {state.exit_code})"
         log = f"; log: {arm.folder / LOG}" if state.status == "failed" else ""
-        typer.echo(f"{arm.name} {state.status}{status}: {state.reason}{log}", err=True)
+        typer.echo(f"{arm.name} {state.status}{status}{log}", err=True)  # the reason was told when it happened
     if lost:
         raise typer.Exit(1)
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import Any
 
-from lmx_plugins import discovery
+from lmx_plugins import discovery, threads
 from lmx_plugins.errors import UserError
 
 logger = logging.getLogger(__name__)
@@ -35,6 +35,12 @@ def error_line(error: BaseException) -> str:
 def wants_traceback() -> bool:
     """Whether LMX_TRACEBACK asks for the whole story of an error."""
     return os.environ.get("LMX_TRACEBACK", "0") not in ("", "0")
+
+
+def prepare(module: ModuleType) -> None:
+    """Runs after `lm_eval` itself, before anything heavy: threads are set up, and errors get their one line."""
+    threads.prepare()
+    install_excepthook(module)
 
 
 def install_excepthook(module: ModuleType) -> None:

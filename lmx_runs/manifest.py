@@ -22,7 +22,8 @@ from lmx_plugins.errors import UserError
 
 PACKAGES = ("lmx-eval", "lm_eval", "torch", "transformers", "datasets", "accelerate", "tokenizers", "numpy", "vllm")
 # Variables that change what a run does; never one that may hold a secret.
-VARIABLES = "CUDA_VISIBLE_DEVICES OMP_NUM_THREADS HF_HUB_OFFLINE LMX_CACHE SLURM_JOB_ID SLURM_ARRAY_TASK_ID WORLD_SIZE"
+VARIABLES = "CUDA_VISIBLE_DEVICES OMP_NUM_THREADS OMP_WAIT_POLICY GOMP_SPINCOUNT KMP_BLOCKTIME"
+VARIABLES += " HF_HUB_OFFLINE LMX_CACHE SLURM_JOB_ID SLURM_ARRAY_TASK_ID WORLD_SIZE"
 
 
 def describe(
