@@ -114,9 +114,9 @@ def _read_script(path: Path, finish: str) -> list[dict[str, str]]:
         raise UserError(f"cannot read responses={path}: there is no such file")
     script = []
     for number, answer in jsonl.numbered(path, f"responses={path}", last="take"):
-        if not isinstance(answer.get("text"), str):
+        if "text" not in answer:
             raise UserError(f'{path}, line {number}: not a JSON object with a field "text"')
-        script.append({"text": answer["text"], "finish": answer.get("finish", finish)})
+        script.append({"text": str(answer["text"]), "finish": answer.get("finish", finish)})
         _check_finish(script[-1]["finish"], f"{path}, line {number}: finish")
     if not script:
         raise UserError(f'responses={path} is empty: write one {{"text": ...}} a line')
