@@ -9,7 +9,7 @@ written to one file: where the same text has two different traces, nothing says 
 from __future__ import annotations
 
 import hashlib
-import json
+import marshal
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -157,15 +157,16 @@ def _are_pieces(value: Any) -> bool:
 
 def _content(line: Line) -> bytes:
     """Return a hash of a trace without its times, which alone differ where a text was written twice alike."""
-    plain = json.dumps(_untimed(line["trace"]), sort_keys=True).encode()
+    plain = marshal.dumps(_untimed(line["trace"]), 2)  # version 2: equal values give equal bytes
     return hashlib.blake2b(plain, digest_size=16).digest()
 
 
 def _untimed(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _untimed(each) for key, each in value.items() if not key.startswith("seconds")}
-    return [_untimed(each) for each in value] if isinstance(value, list) and value and not _flat(value) else value
-
-
-def _flat(values: list[Any]) -> bool:
-    return not isinstance(values[0], (dict, list))
+    if not isinstance(value, list) or not value or not isinstance(value[0], (dict, list)):
+        return value
+    first = value[0]
+    if isinstance(first, dict) and not any(k.startswith("seconds") or isinstance(v, dict) for k, v in first.items()):
+        return value  # segments, consultations: hundreds of equal shape
+    return [_untimed(each) for each in value]
