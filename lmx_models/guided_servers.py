@@ -17,6 +17,7 @@ from lmx_models.completion import Completion
 from lmx_models.decoding.guided import GuidedConfig
 from lmx_models.decoding.guided_remote import Remote
 from lmx_models.decoding.policies import POLICIES, PolicyConfig
+from lmx_models.devices import usable_device
 from lmx_models.engine.address import Address, is_endpoint
 from lmx_models.engine.codecs import PieceCodec, TokenizerCodec
 from lmx_models.engine.remote_model import RemoteModel
@@ -219,7 +220,7 @@ class GuidedOnServer(GuidedByServer, NoWeights):
         local = "oracle" not in self.servers
         self._local_oracle: tuple[Any, Any] | None = None
         if local:
-            device = torch.device(kwargs.get("device") or ("cuda" if torch.cuda.is_available() else "cpu"))
+            device = torch.device(usable_device(kwargs.get("device")))
             self._local_oracle = load(self._oracle, oracle, self._dtype, device)
         if self._tokenizer_name:
             tokenizer = _tokenizer(str(self._tokenizer_name))

@@ -206,7 +206,10 @@ class HybridLM(StagedLM):
         return {**super().identity(values), **mine, "buffer": buffer}
 
     def _identities(self) -> dict[str, str]:
-        return {name: weights.identity for (name, _), weights in self._weights.items()}
+        return {
+            f"{name}@{revision}" if revision else name: weights.identity
+            for (name, revision), weights in self._weights.items()
+        }
 
     # Likelihoods.
 
