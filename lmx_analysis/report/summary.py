@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 from lmx_analysis.report.traces import COSTS, Marks
 from lmx_analysis.timing import has_all_times
+from lmx_files.reading import is_regular
 from lmx_files.runs import Run
 
 PLOTS = (".png", ".svg")
@@ -145,7 +146,12 @@ def costs(run: Run, traces: Marks) -> dict[str, Any]:
 
 def plots(run: Run, output: Path) -> list[dict[str, str]]:
     """Return name and relative link of the pictures in the run's folder, for a page at `output`."""
-    files = sorted(path for path in run.file.parent.iterdir() if path.suffix.lower() in PLOTS and path.is_file())
+    folder = run.file.parent
+    files = sorted(
+        path
+        for path in folder.iterdir()
+        if path.suffix.lower() in PLOTS and is_regular(path) and path.resolve().is_relative_to(folder.resolve())
+    )
     start = output.resolve().parent
     # "./" keeps a name like "javascript:x.png" a path.
     links = ["./" + quote(Path(os.path.relpath(path.resolve(), start)).as_posix()) for path in files]

@@ -61,6 +61,14 @@ def write_good(folder: Path) -> None:
     }
     whole["config"]["decoding"] |= {"texts": 3, "seconds": 1.5, "finish": {"eos": 3}, "notes": ["a note"]}
     results.write_text(json.dumps(whole))
+    (manifest,) = folder.glob("manifest_*")
+    told = {
+        "started": "2026-01-02T03:04:05+00:00",
+        "seconds": 60.0,
+        "machine": {"host": "here"},
+        "versions": {"a": "1"},
+    }
+    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | told))
 
 
 def read_tree(folder: Path) -> Tree:
