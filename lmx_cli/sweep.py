@@ -160,12 +160,11 @@ def _report(folder: Path, title: str, results: list[Path]) -> None:
     """Write the report in a process of its own: whatever happens there, the sweep's results stand."""
     if not results:
         return
-    import subprocess
-    import sys
+    from lmx_files import children
 
     target = folder / "report.html"
-    command = [sys.executable, "-m", "lmx_cli.main", "report", *map(str, results), "-o", str(target), "--title", title]
-    done = subprocess.run(command, capture_output=True, text=True)
+    arguments = ["report", *map(str, results), "-o", str(target), "--title", title]
+    done = children.finish(children.module("lmx_cli.main", *arguments), seconds=None)
     if done.returncode == 0:
         typer.echo(target)
     else:

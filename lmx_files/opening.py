@@ -64,6 +64,20 @@ def create_new(path: str | Path, mode: int = 0o666) -> int:
     return open_regular(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
 
 
+def write_private(path: str | Path, text: str, mode: int = 0o600) -> None:
+    """Put a text file, for its owner alone, in place in one step and on the disk; raises `OSError`."""
+    path = Path(path)
+    draft = path.with_name(f".{path.name}.{os.urandom(4).hex()}.part")
+    try:
+        with os.fdopen(create_new(draft, mode), "w", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(draft, path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
 def open_log(path: str | Path, mode: int = 0o600) -> IO[bytes]:
     """Open a log for appending, made for its owner alone; raises as `open_regular` does."""
     return os.fdopen(open_regular(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, mode), "ab", buffering=0)

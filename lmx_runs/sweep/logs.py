@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from lmx_files import opening
+from lmx_plugins.errors import UserError
 from lmx_runs.sweep.worker import HEADER
 
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
@@ -28,11 +30,11 @@ def error_line(log: Path) -> str:
 def _lines(log: Path, size: int) -> list[str]:
     """Return the last lines of the last attempt; a carriage return, as in a progress bar, ends a line too."""
     try:
-        with log.open("rb") as file:
+        with opening.open_to_read(log) as file:
             file.seek(0, 2)
             file.seek(max(0, file.tell() - size))
             text = file.read().decode(errors="replace")
-    except OSError:
+    except (OSError, UserError):
         return []
     lines = [line.strip() for line in re.split(r"[\r\n]+", _ESCAPES.sub("", text))]
     for index in range(len(lines) - 1, -1, -1):

@@ -9,11 +9,16 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from lmx_analysis.runs import RESULTS, Run, find_runs
+from lmx_files import children
 from lmx_plugins.errors import UserError, unknown
 from lmx_runs.sweep.arms import Arm
 from lmx_runs.sweep.state import ArmState, State
 
-_HAS_LMX = "import sys; from importlib.util import find_spec as f; sys.exit(None in (f('lmx_cli'), f('lm_eval')))"
+# The current folder comes first with -c, before Python 3.11 always.
+_HAS_LMX = (
+    "import sys; sys.path[:1] = [p for p in sys.path[:1] if p]; "
+    "from importlib.util import find_spec as f; sys.exit(None in (f('lmx_cli'), f('lm_eval')))"
+)
 
 
 def results_of(folder: Path) -> Run | None:
@@ -62,7 +67,7 @@ def check_pythons(arms: Iterable[Arm]) -> None:
     """Raise a `UserError` for an arm's interpreter in which lmx or lm_eval is not installed."""
     for python, arm in {arm.python: arm.name for arm in arms if arm.python != sys.executable}.items():
         try:
-            done = subprocess.run([python, "-c", _HAS_LMX], capture_output=True, timeout=120)
+            done = children.finish([python, "-c", _HAS_LMX], seconds=120)
             works = done.returncode == 0
         except (OSError, subprocess.TimeoutExpired) as error:
             raise UserError(f"arm {arm}: its python {python} cannot be run: {error}") from error

@@ -83,7 +83,7 @@ def test_programs_are_not_taken_from_the_current_folder(tmp_path, monkeypatch):
 
 
 def test_a_process_started_by_dash_m_lets_go_of_the_current_folder(planted, monkeypatch):
-    here, installed = planted
+    here, _ = planted
     monkeypatch.setattr(sys, "path", [str(here), "/lib"])
     monkeypatch.delenv("PYTHONSAFEPATH", raising=False)
     children.keep_current_folder_out()

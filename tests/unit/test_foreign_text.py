@@ -11,8 +11,8 @@ import pytest
 from lmx_files import csv, terminal
 
 STEERING = [
-    "\x1b[2J", "\x1b]0;title\x07", "\x1b]8;;http://x\x1b\\", "\x1b", "\x9b2J", "\x9d0;t\x9c", "\x07", "\x08", "\r", "\x7f",
-    "\x85", "\u202e", "\u2066", "\u200f", "\u2028", "\U000e0041", "\ud800",
+    "\x1b[2J", "\x1b]0;title\x07", "\x1b]8;;http://x\x1b\\", "\x1b", "\x9b2J", "\x9d0;t\x9c", "\x07", "\x08", "\r",
+    "\x7f", "\x85", "\u202e", "\u2066", "\u200f", "\u2028", "\U000e0041", "\ud800",
 ]  # fmt: skip
 
 
