@@ -36,7 +36,7 @@ def module(name: str, *arguments: str, python: str | None = None) -> list[str]:
         python: another interpreter, of any version from 3.10 on.
     """
     if python is None and sys.version_info >= (3, 11):
-        return [sys.executable, "-P", "-m", name, *arguments]
+        return [sys.executable, "-m", name, *arguments]  # PYTHONSAFEPATH, see `start`, is its -P
     return [python or sys.executable, "-c", _START, name, *arguments]
 
 
@@ -91,6 +91,10 @@ def program(name: str) -> str | None:
     return shutil.which(name, path=os.pathsep.join(folder for folder in folders if os.path.isabs(folder)))
 
 
+def _safe(env: Mapping[str, str] | None) -> dict[str, str]:
+    return {**(environment() if env is None else env), "PYTHONSAFEPATH": "1"}
+
+
 def _resolved(command: Sequence[str]) -> list[str]:
     first = command[0]
     if os.path.dirname(first):
@@ -108,7 +112,7 @@ def start(command: Sequence[str], *, env: Mapping[str, str] | None = None, **opt
         OSError: it cannot be started.
     """
     options.setdefault("stdin", subprocess.DEVNULL)
-    return subprocess.Popen(_resolved(command), env=dict(environment() if env is None else env), **options)
+    return subprocess.Popen(_resolved(command), env=_safe(env), **options)
 
 
 def finish(
@@ -122,7 +126,7 @@ def finish(
     options.setdefault("stdin", subprocess.DEVNULL)
     return subprocess.run(
         _resolved(command),
-        env=dict(environment() if env is None else env),
+        env=_safe(env),
         capture_output=True,
         text=True,
         errors="replace",

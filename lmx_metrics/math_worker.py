@@ -12,6 +12,7 @@ import os
 import select
 import shlex
 import subprocess
+import sys
 import threading
 
 from lmx_files import children
@@ -91,7 +92,7 @@ class MathWorker:
             self._stop()
             raise UserError(
                 "the process that compares answers does not start. Is math-verify installed? "
-                f"This shows what is wrong: {shlex.join(command)}"
+                f"This shows what is wrong: {shlex.join([sys.executable, *command[1:]])}"
             )
         return process
 

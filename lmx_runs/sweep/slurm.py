@@ -124,7 +124,7 @@ class SlurmExecutor:
         if job.handle in self._submitted:
             return True
         comments = dict(line.split("|", 1) for line in self._listed("%i|%k"))
-        return job.handle not in comments or job.token != "" and comments[job.handle] == job.token
+        return job.handle not in comments or comments[job.handle] == (job.token or None)
 
     def poll(self, jobs: Mapping[str, Job]) -> dict[str, Report]:
         """Return how the jobs are: ended if they left an outcome, else what Slurm says, asked at most every 10 s."""
