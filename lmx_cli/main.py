@@ -10,6 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from lmx_cli import compare, guide, guided, listing, models, new, plugins, report, rescore, run, sweep
+from lmx_files import children, terminal
 from lmx_plugins.errors import UserError, unknown
 from lmx_plugins.guards import error_line, wants_traceback
 
@@ -76,6 +77,8 @@ def root(
 
 def main() -> None:
     """Run the command line; a user's mistake is one line on stderr and exit status 2."""
+    children.keep_current_folder_out()
+    terminal.tolerant_output()
     try:
         app()
     except UserError as error:

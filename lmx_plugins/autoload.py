@@ -23,6 +23,7 @@ AFTER_IMPORT = {
     "lm_eval.tasks.manager": ("bridge", "add_task_folders"),
     "lm_eval.tasks": ("bridge", "add_task_folders"),  # where 0.4.11 has its task manager
     "lm_eval.loggers.evaluation_tracker": ("guards", "guard_output_path"),
+    "lm_eval.loggers.utils": ("surroundings", "guard_surroundings"),
     "lm_eval._cli.harness": ("guards", "fail_on_lost_results"),
 }
 
