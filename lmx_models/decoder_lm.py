@@ -29,7 +29,7 @@ from lmx_models.engine.step_model import StepModel
 from lmx_models.family_models import FamilyModels
 from lmx_models.journal import Journal
 from lmx_models.journaled import JournaledLM
-from lmx_models.loading import end_ids, no_remote_code, quiet_loading
+from lmx_models.loading import end_ids, no_remote_code, quiet_loading, safe_additions
 from lmx_models.ranks import Ranks
 from lmx_models.records import RunStatistics, TraceFile
 from lmx_models.requests import COMMON_GEN_KWARGS, NEUTRAL, Request, sampling_of, without_padding
@@ -99,6 +99,7 @@ class DecoderLM(Ranks, FamilyModels, JournaledLM):
                 kwargs.setdefault("revision", resolved.revision)
             self.given = {"pretrained": pretrained, **kwargs}
             kwargs["use_safetensors"] = True  # a pickle of somebody else's could run code
+            kwargs = safe_additions(kwargs)
             if resolved.note:
                 self.notes.append(resolved.note)
         with quiet_loading(self._asked_name):

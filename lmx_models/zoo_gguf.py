@@ -112,15 +112,17 @@ def _convert_with_transformers(gguf_file: Path, target: Path, tokenizer_pre: str
     import torch
     import transformers
 
+    from lmx_models.loading import model_from, tokenizer_from
+
     logging: Any = transformers.utils.logging
     bars = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()  # the reader of GGUF shows its own, which is the slow part
     try:
         folder, name = str(gguf_file.parent), gguf_file.name
-        tokenizer = transformers.AutoTokenizer.from_pretrained(folder, gguf_file=name)
+        tokenizer = tokenizer_from(folder, gguf_file=name)
         if tokenizer_pre in DIGITS_APART:
             split_digits(tokenizer)
-        model = transformers.AutoModelForCausalLM.from_pretrained(
+        model = model_from(
             folder,
             gguf_file=name,
             dtype=torch.float32,
