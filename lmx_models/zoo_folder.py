@@ -9,6 +9,7 @@ from typing import Any
 
 ADAPTER = "holds a PEFT adapter beside a model, whose base transformers would load in its place"
 OTHER_MODEL = "Name a model of a class that transformers has"
+_CODE = "brings code of its own (auto_map), which is not run"
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 
 
@@ -67,10 +68,10 @@ def foreign_code(folder: Path, config: dict[str, Any] | None = None) -> str:
     if config and family_of(config) is not None:
         return ""
     if config.get("auto_map") and (not isinstance(kind, str) or kind not in CONFIG_MAPPING):
-        return f"brings code of its own for model_type {str(kind)[:40]!r} (auto_map in config.json), which is not run"
+        return f"{_CODE}, and transformers does not know its model_type {str(kind)[:40]!r}"
     name = str(tokenizer.get("tokenizer_class"))
     if tokenizer.get("auto_map") and all(tokenizer_class_from_name(n) is None for n in (name, f"{name}Fast")):
-        return f"brings code of its own for its tokenizer {name[:40]!r} (auto_map), which is not run"
+        return f"{_CODE}, and transformers does not know its tokenizer {name[:40]!r}"
     return ""
 
 
