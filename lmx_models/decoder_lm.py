@@ -152,7 +152,8 @@ class DecoderLM(Ranks, FamilyModels, JournaledLM):
         keys = [self.text_key(instance.task_name, one) for instance, one in zip(requests, todo, strict=True)]
         for i, key in enumerate(keys):
             if self.journal and (text := self.journal.text(key)) is not None:
-                texts[i] = self._keep(requests[i], todo[i], text, fresh=False)
+                with self.journal.trusting_nothing():
+                    texts[i] = self._keep(requests[i], todo[i], text, fresh=False)
         order = sorted((i for i in range(len(todo)) if i not in texts), key=lambda i: -len(todo[i].prompt))
         jobs = (Job(i, functools.partial(self.decode, todo[i])) for i in order)
         kept = 0

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from lmx_files import opening, terminal
 from lmx_plugins.errors import UserError
 
 RECIPE = 1  # part of a folder's name: raise it when the conversion changes what it writes
@@ -72,9 +73,9 @@ def build_once(folder: Path, fill: Callable[[Path], None]) -> Path:
 @contextlib.contextmanager
 def _locked(folder: Path) -> Iterator[None]:
     """Let one process at a time make `folder`; the system frees the lock when the process dies."""
-    from filelock import FileLock, Timeout
+    from filelock import Timeout
 
-    lock = FileLock(folder.parent / f".{folder.name}.lock")
+    lock = opening.lock_file(folder.parent / f".{folder.name}.lock")
     try:
         lock.acquire(timeout=0)
     except Timeout:
@@ -141,6 +142,4 @@ def known_sha256(path: Path) -> str:
 
 def say(message: str) -> None:
     """Print one line about slow work on standard error."""
-    from rich.console import Console
-
-    Console(stderr=True, highlight=False).print(f"lmx: {message}", soft_wrap=True, markup=False)
+    terminal.console(stderr=True, highlight=False).print(f"lmx: {message}", soft_wrap=True, markup=False)

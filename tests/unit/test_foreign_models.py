@@ -90,7 +90,9 @@ def test_code_of_a_tokenizer_never_runs(coded_tokenizer):
 def test_it_is_refused_before_any_weights_are_loaded(coded, coded_tokenizer, monkeypatch):
     monkeypatch.setattr(loading, "model_from", lambda *_: pytest.fail("weights were loaded"))
     for model, what in ((coded, "model_type 'evil'"), (coded_tokenizer, "tokenizer 'EvilTokenizer'")):
-        with pytest.raises(UserError, match=rf"brings code of its own \(auto_map\), which is not run, .* know its {what}"):
+        with pytest.raises(
+            UserError, match=rf"brings code of its own \(auto_map\), which is not run, .* know its {what}"
+        ):
             zoo.resolve(model)
 
 
