@@ -92,8 +92,8 @@ def is_secret(name: object, value: Any) -> bool:
         return True
     if text.lower() in _NO_SECRET or not is_secret_name(name) or _SPECIAL_TOKEN.fullmatch(text):
         return False
-    is_id = len(text) < 4 or re.search(r"(?i)(^|_)id(_|$)", str(name))
-    return not (is_id and _NUMBER.fullmatch(text))
+    counts = str(name) in ("key", "token") or re.search(r"(?i)(^|_)id(_|$)", str(name))
+    return not (counts and _NUMBER.fullmatch(text))
 
 
 def has_secret_shape(text: str) -> bool:

@@ -40,7 +40,17 @@ def plain(text: str) -> str:
     """
     if text.isascii() and text.isprintable():
         return text
-    return _STEERING.sub(_SHOWN, _SEQUENCE.sub(_SHOWN, text.replace("\r\n", "\n")))
+    return visible(_SEQUENCE.sub(_SHOWN, text.replace("\r\n", "\n")))
+
+
+def visible(text: str) -> str:
+    """Return text with U+FFFD for each character that may steer a terminal: for text that comes in pieces."""
+    return _STEERING.sub(_SHOWN, text)
+
+
+def without_sequences(text: str) -> str:
+    """Return text without control sequences, of which a progress bar makes many."""
+    return _SEQUENCE.sub("", text)
 
 
 def one_line(text: object) -> str:
@@ -63,6 +73,11 @@ def _escaped(character: str) -> str:
 def say(*words: object, error: bool = False) -> None:
     """Print words as a line of their own, on standard error if `error`."""
     print(plain(" ".join(map(str, words))), file=sys.stderr if error else sys.stdout, flush=error)
+
+
+def say_json(text: str) -> None:
+    """Print JSON, which stays the same value."""
+    print(json_plain(text), end="" if text.endswith("\n") else "\n")
 
 
 def console(**options: Any) -> Console:

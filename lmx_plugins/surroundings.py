@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import importlib
 import os
 import tempfile
 from collections.abc import Callable, Iterator
@@ -33,7 +34,7 @@ def _from_nowhere(original: Callable[[Any], None]) -> Callable[[Any], None]:
     @functools.wraps(original)
     def add_env_info(storage: Any) -> None:
         try:
-            from torch.utils import collect_env
+            collect_env = importlib.import_module("torch.utils.collect_env")
         except ImportError:
             return original(storage)
         ask = collect_env.get_pretty_env_info
@@ -42,11 +43,11 @@ def _from_nowhere(original: Callable[[Any], None]) -> Callable[[Any], None]:
             with _empty_folder():
                 return ask()
 
-        collect_env.get_pretty_env_info = asked
+        collect_env.get_pretty_env_info = asked  # type: ignore[attr-defined]
         try:
             return original(storage)
         finally:
-            collect_env.get_pretty_env_info = ask
+            collect_env.get_pretty_env_info = ask  # type: ignore[attr-defined]
 
     return add_env_info
 

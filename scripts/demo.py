@@ -15,12 +15,11 @@ import sys
 import time
 from pathlib import Path
 
-from rich.console import Console
 from rich.panel import Panel
 from rich.table import Table
 
 from lmx_analysis.guided_text import coloured, read
-from lmx_files import children
+from lmx_files import children, terminal
 from lmx_models import zoo
 from lmx_plugins.errors import UserError
 
@@ -45,7 +44,7 @@ def main() -> None:
     parser.add_argument("--limit", type=int, default=24, help="prompts (of 50)")
     parser.add_argument("--out", type=Path, default=Path("results/demo"))
     options = parser.parse_args()
-    console = Console()
+    console = terminal.console()
     began = time.time()
     console.print(f"[bold]1. The model[/]: {MODEL}")
     console.print(f"   {zoo.fetch(MODEL)}", soft_wrap=True)
