@@ -34,6 +34,13 @@ def rescore(
     include_path: Annotated[
         Path | None, typer.Option(help="Folder with the task's YAML, if it is neither lm_eval's nor a plugin's.")
     ] = None,
+    confirm_run_unsafe_code: Annotated[
+        bool,
+        typer.Option(
+            "--confirm_run_unsafe_code",
+            help="Score by tasks that run what a model wrote (`unsafe_code: true`), as lm_eval's flag of this name.",
+        ),
+    ] = False,
 ) -> None:
     """Score the logged samples of a run again; the outcome is a run of its own, for `lmx compare` and others.
 
@@ -58,7 +65,9 @@ def rescore(
         functions = {name: _metric(name) for name in asked}
         scorers = {task: _Added(functions) for task in chosen}
     else:
-        scorers = {task: _OwnScoring(_load(source, task, include_path), source) for task in chosen}
+        scorers = {
+            task: _OwnScoring(_load(source, task, include_path, confirm_run_unsafe_code), source) for task in chosen
+        }
     responses = _Responses(source)
     origin = {
         "metrics": asked or "process_results of the task",
@@ -245,7 +254,7 @@ def _find_metric(name: str) -> tuple[Metric, str]:
     return lambda sample, text: registered(references=[sample["target"]], predictions=[text]), name
 
 
-def _load(run: Run, task: str, include_path: Path | None) -> Any:
+def _load(run: Run, task: str, include_path: Path | None, confirmed: bool) -> Any:
     """Load a task on top of its logged documents, so that no data set is needed."""
     import logging
 
@@ -269,8 +278,21 @@ def _load(run: Run, task: str, include_path: Path | None) -> Any:
         manager = TaskManager(include_path=include)
     if task not in manager.task_index:
         raise unknown("task", task, manager.all_subtasks, "Name the folder of its YAML with --include-path")
+    entry = manager.task_index[task]
+    marked = (getattr(entry, "cfg", None) or {}).get("unsafe_code", False)  # loading imports the task's functions
+    _gate(task, marked is not False, confirmed)
     group = {"group": "rescored", "task": [{"task": task, **settings}]}
-    return manager.load(group)["tasks"][task]
+    loaded = manager.load(group)["tasks"][task]
+    _gate(task, getattr(loaded, "UNSAFE_CODE", False), confirmed)
+    return loaded
+
+
+def _gate(task: str, unsafe: bool, confirmed: bool) -> None:
+    if unsafe and not confirmed:
+        raise UserError(
+            f"task {task} is marked as unsafe: its scoring runs the code that the logged texts hold. Add "
+            "--confirm_run_unsafe_code to run it, in a place where it can do no harm"
+        )
 
 
 def _show(outcome: Rescored, run: Run) -> None:

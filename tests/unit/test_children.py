@@ -1,5 +1,6 @@
 """Child processes: nothing of the current folder is imported, and they see what they need of the environment."""
 
+import ast
 import json
 import os
 import subprocess
@@ -101,3 +102,21 @@ def test_a_process_started_by_dash_m_lets_go_of_the_current_folder(planted, monk
     monkeypatch.setattr(sys, "path", [str(here), "/lib"])
     children.keep_current_folder_out()
     assert sys.path == [str(here), "/lib"]
+
+
+def test_children_are_started_in_one_place():
+    """Every other module asks `lmx_files.children`; `subprocess` may be named for its exceptions and types."""
+    found = []
+    for path in sorted(ROOT.glob("lmx_*/**/*.py")):
+        if path.name == "children.py" or "templates" in path.parts:
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+                called = f"{getattr(node.func.value, 'id', '')}.{node.func.attr}"
+                if called in {
+                    f"subprocess.{name}" for name in ("run", "Popen", "call", "check_call", "check_output")
+                } | {
+                    f"os.{name}" for name in ("system", "popen", "execv", "execve", "execvp", "posix_spawn", "spawnv")
+                }:
+                    found.append(f"{path.relative_to(ROOT)}:{node.lineno} {called}")
+    assert found == []
