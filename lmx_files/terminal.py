@@ -30,6 +30,8 @@ _STEERING = re.compile(
     r"\ud800-\udfff]"
 )
 _SHOWN = "\ufffd"
+# Characters of a message; a value of somebody else's may be of any length.
+_LONGEST = 2000
 
 
 def plain(text: str) -> str:
@@ -55,7 +57,8 @@ def without_sequences(text: str) -> str:
 
 def one_line(text: object) -> str:
     """Return a message as one line for a terminal: no control sequences, and no secret that shows by its shape."""
-    return secrets.redact_text(plain(" ".join(str(text).split())))
+    line = secrets.redact_text(plain(" ".join(str(text).split())))
+    return line if len(line) <= _LONGEST else f"{line[:_LONGEST]}..."
 
 
 def json_plain(text: str) -> str:

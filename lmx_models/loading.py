@@ -50,7 +50,7 @@ def tokenizer_from(pretrained: str, cls: Any = transformers.AutoTokenizer, **kwa
     return cls.from_pretrained(pretrained, trust_remote_code=False, **kwargs)
 
 
-def model_from(pretrained: str, cls: Any = transformers.AutoModelForCausalLM, **kwargs: Any) -> Any:
+def model_from(pretrained: str | Path, cls: Any = transformers.AutoModelForCausalLM, **kwargs: Any) -> Any:
     """Load a model from safetensors (or a GGUF file, which holds no code either) by transformers' own classes."""
     if not kwargs.get("gguf_file"):
         kwargs["use_safetensors"] = True

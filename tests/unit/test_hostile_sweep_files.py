@@ -8,6 +8,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from lmx_files import terminal
 from lmx_plugins.errors import UserError
 from lmx_runs.sweep import arms, config, plan
 from lmx_runs.sweep.executors import Job, LocalExecutor
@@ -138,8 +139,9 @@ def check_file(folder: Path, data: object) -> None:
                 assert arm.folder.parent == folder / "out" / "arms"
                 plan.command_line(arm)
     except UserError as error:
-        told = str(error)
-        assert len(told) < 3000
+        told = terminal.one_line(error)
+        assert len(told) < 2100
+        assert told == terminal.plain(told)
 
 
 FAST = {"deadline": None, "suppress_health_check": list(HealthCheck), "database": None}
