@@ -123,7 +123,8 @@ def finish(
     Raises:
         OSError: it cannot be started. subprocess.TimeoutExpired: it took longer than `seconds`, and was killed.
     """
-    options.setdefault("stdin", subprocess.DEVNULL)
+    if "input" not in options:
+        options.setdefault("stdin", subprocess.DEVNULL)
     return subprocess.run(
         _resolved(command),
         env=_safe(env),

@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 from filelock import Timeout
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from lmx_files import opening
+from lmx_files import atomic, opening
 from lmx_plugins.errors import UserError
 
 STATE_FILE = "sweep_state.json"
@@ -95,7 +95,7 @@ class State(BaseModel):
 
     def save(self, folder: Path) -> None:
         """Write the state, so that a reader finds the old file or the new one and nothing between."""
-        write_atomically(folder / STATE_FILE, self.model_dump_json(indent=1) + "\n")
+        atomic.write(folder / STATE_FILE, self.model_dump_json(indent=1) + "\n", sync=True)
 
 
 def _what(error: Exception) -> str:
@@ -105,20 +105,6 @@ def _what(error: Exception) -> str:
     first = error.errors(include_input=False, include_url=False)[0]
     place = ".".join(str(step)[:80] for step in first["loc"])
     return f"{place}: {first['msg']}" if place else first["msg"]
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Put a text file in place in one step."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with beside.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, path)
-    except OSError:
-        beside.unlink(missing_ok=True)
-        raise
 
 
 @contextlib.contextmanager

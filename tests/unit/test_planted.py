@@ -4,10 +4,11 @@ import json
 import os
 import subprocess
 from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
 
-from lmx_cli import rescore
+from lmx_cli import rescore_scorers
 from lmx_files import git
 from lmx_models import zoo_cache
 from lmx_plugins.errors import UserError
@@ -200,10 +201,12 @@ def test_tasks_that_run_what_a_model_wrote_are_scored_again_only_if_confirmed(tm
     )
 
     class Run:
+        results: ClassVar[dict[str, Any]] = {}
+
         def samples(self, _):
             return iter([{"doc": {"a": "b"}}])
 
-    with pytest.raises(UserError, match=r"unsafe_task is marked as unsafe.*--confirm_run_unsafe_code"):
-        rescore._load(Run(), "unsafe_task", tmp_path, False)
+    with pytest.raises(UserError, match=r"unsafe_task runs code that a model wrote.*--confirm_run_unsafe_code"):
+        rescore_scorers.own_scoring(Run(), "unsafe_task", tmp_path, False)
     assert not (tmp_path / "RAN").exists()
-    assert rescore._load(Run(), "unsafe_task", tmp_path, True).UNSAFE_CODE
+    assert rescore_scorers.own_scoring(Run(), "unsafe_task", tmp_path, True).task.UNSAFE_CODE
