@@ -6,6 +6,7 @@ import signal
 import stat
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import psutil
@@ -30,6 +31,15 @@ def victim():
     assert process.poll() is None, "the victim was signalled"
     process.kill()
     process.wait()
+
+
+def stand_in(description: Path) -> subprocess.Popen[bytes]:
+    """Start a process with the command line of a worker; the system takes a moment to show it."""
+    command = [sys.executable, "-c", "import time; time.sleep(600)", MODULE, str(description)]
+    process = subprocess.Popen(command, start_new_session=True)
+    while not psutil.Process(process.pid).cmdline():
+        time.sleep(0.01)
+    return process
 
 
 @pytest.fixture
@@ -65,10 +75,7 @@ def test_odd_handles_are_nobody(handle, tmp_path, signals):
 
 def test_a_worker_of_another_arm_is_not_ours(tmp_path, signals):
     """Its command line names another attempt."""
-    code = "import time; time.sleep(600)"
-    other = subprocess.Popen(
-        [sys.executable, "-c", code, MODULE, str(tmp_path / "other" / "attempt.json")], start_new_session=True
-    )
+    other = stand_in(tmp_path / "other" / "attempt.json")
     try:
         handle = f"{other.pid}:{executors._birth(other.pid)}"
         LocalExecutor().stop({"a": Job(handle, TOKEN, tmp_path / "a" / "outcome.json")})
@@ -83,10 +90,7 @@ def test_a_worker_of_another_arm_is_not_ours(tmp_path, signals):
 
 
 def test_a_clock_that_is_set_changes_no_worker_s_age(tmp_path, monkeypatch):
-    code = "import time; time.sleep(600)"
-    worker = subprocess.Popen(
-        [sys.executable, "-c", code, MODULE, str(tmp_path / "attempt.json")], start_new_session=True
-    )
+    worker = stand_in(tmp_path / "attempt.json")
     try:
         job = Job(f"{worker.pid}:{executors._birth(worker.pid)}", TOKEN, tmp_path / "outcome.json")
         before = psutil.Process.create_time
