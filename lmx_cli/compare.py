@@ -8,6 +8,7 @@ from typing import Annotated, TypeVar
 
 import typer
 
+from lmx_files import terminal
 from lmx_plugins.errors import UserError
 
 Item = TypeVar("Item")
@@ -62,7 +63,7 @@ def compare(
     if output is not None:
         write_files(output, outputs.files(result))
     if as_json:
-        print(json_text(outputs.document(result)), end="")
+        terminal.say_json(json_text(outputs.document(result)))
         return
     screen = console()
     screen.print(outputs.score_table(result))
@@ -84,7 +85,6 @@ def _listed(value: str | None, option: str) -> list[str] | None:
 
 def _progress(items: Sequence[Item]) -> Iterator[Item]:
     """Yield the items under a progress bar on stderr, which is not drawn where stderr is no terminal."""
-    from rich.console import Console
     from rich.progress import track
 
-    yield from track(items, "testing", console=Console(stderr=True), transient=True)
+    yield from track(items, "testing", console=terminal.console(stderr=True), transient=True)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
+from lmx_files import terminal
 from lmx_plugins.errors import UserError, unknown
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def guided_curve(
     if output is not None:
         write_files(output, outputs.files(curve, not no_plots))
     if as_json:
-        print(json_text(outputs.document(curve)), end="")
+        terminal.say_json(json_text(outputs.document(curve)))
         return
     screen = console()
     screen.print(outputs.point_table(curve))
@@ -98,8 +99,8 @@ def guided_export(
     tasks = choose_tasks(found, task) if task else list(dict.fromkeys(t for run in found for t in run.sample_files))
     count = jsonl.write(output, records(list(_progress(found, "writing")), tasks, filter_name, notes))
     for note in notes:
-        typer.echo(f"note: {note}", err=True)
-    typer.echo(f"{output} ({count} answers of {len(found)} runs)")
+        terminal.say(f"note: {note}", error=True)
+    terminal.say(f"{output} ({count} answers of {len(found)} runs)")
 
 
 def guided_stats(
@@ -181,7 +182,6 @@ def _check_folder(output: Path) -> None:
 
 def _progress(items: Sequence[Item], what: str) -> Iterator[Item]:
     """Yield the items under a progress bar on stderr, which is not drawn where stderr is no terminal."""
-    from rich.console import Console
     from rich.progress import track
 
-    yield from track(items, what, console=Console(stderr=True), transient=True)
+    yield from track(items, what, console=terminal.console(stderr=True), transient=True)

@@ -10,11 +10,12 @@ import atexit
 import json
 import os
 import select
+import shlex
 import subprocess
 import sys
 import threading
-from pathlib import Path
 
+from lmx_files import children
 from lmx_plugins.errors import UserError
 
 SECONDS = 2.0
@@ -79,12 +80,10 @@ class MathWorker:
         if self._process is not None and self._process.poll() is None:
             return self._process
         self._stop()
-        command = [sys.executable, "-m", "lmx_metrics.math_child", str(self.seconds), str(self.memory)]
+        command = children.module("lmx_metrics.math_child", str(self.seconds), str(self.memory))
         # No key of the user's reaches a process that reads a model's text. Hash order must not change a result.
-        kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
-        path = os.pathsep.join([str(Path(__file__).resolve().parents[1]), *filter(None, sys.path)])
-        settings = {**kept, "PYTHONPATH": path, "PYTHONHASHSEED": "0", "LMX_NO_AUTOLOAD": "1"}
-        process = subprocess.Popen(
+        settings = children.environment(only=_KEPT, PYTHONHASHSEED="0", LMX_NO_AUTOLOAD="1")
+        process = children.start(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=settings
         )
         self._process = process
@@ -93,7 +92,7 @@ class MathWorker:
             self._stop()
             raise UserError(
                 "the process that compares answers does not start. Is math-verify installed? "
-                f"This shows what is wrong: {' '.join(command)}"
+                f"This shows what is wrong: {shlex.join([sys.executable, *command[1:]])}"
             )
         return process
 

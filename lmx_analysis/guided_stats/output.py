@@ -18,6 +18,7 @@ from lmx_analysis.guided_stats.correlation import LEVEL, Correlation, correlate
 from lmx_analysis.guided_stats.measures import ATTENTION_MEASURES, TOKEN_MEASURES
 from lmx_analysis.guided_stats.statistics import Statistics
 from lmx_analysis.tables import csv_text, json_text, number, p_value, sha256, table
+from lmx_files import csv
 
 MEASURES = (*TOKEN_MEASURES, *ATTENTION_MEASURES, "normalized_position", "oracle_tokens")
 PACKAGES = ("lmx-eval", "torch", "transformers", "numpy", "pandas", "statsmodels")
@@ -45,6 +46,12 @@ def correlation_table(found: Statistics, rows: Sequence[Correlation]) -> Table:
     return table(f"Correlation with {found.metric}, mode {found.options.mode}", columns, lines)
 
 
+def _safe(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the table with texts that no spreadsheet takes for formulas."""
+    texts = frame.select_dtypes(exclude=["number", "bool"])
+    return frame.assign(**{str(name): texts[name].map(csv.cell) for name in texts}).rename(columns=csv.cell)
+
+
 def files(found: Statistics, rows: Sequence[Correlation], bootstrap: dict[str, int], plots: bool) -> dict[str, Any]:
     """Return the output files by name."""
     frame = pd.DataFrame(found.rows)
@@ -54,7 +61,7 @@ def files(found: Statistics, rows: Sequence[Correlation], bootstrap: dict[str, i
     written: dict[str, Any] = {
         "guided_stats.jsonl": "".join(lines),
         "consultations.parquet": parquet.getvalue(),
-        "consultations.csv": frame.to_csv(index=False, lineterminator="\n"),
+        "consultations.csv": _safe(frame).to_csv(index=False, lineterminator="\n"),
         "correlations.csv": csv_text([asdict(each) for each in rows]),
         "correlations.json": json_text([asdict(each) for each in rows]),
     }
