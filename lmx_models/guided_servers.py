@@ -139,7 +139,9 @@ class GuidedByServer(GuidedLM):
     def _remote(self, server: Server, **kwargs: Any) -> Remote:
         codec = server.codec
         assert codec is not None
-        return Remote(end=self.tokenizer.eos_token_id, vocabulary=codec.vocabulary, **kwargs)
+        text = server.level != "token ids"
+        end = self.tokenizer.eos_token_id
+        return Remote(end=end, vocabulary=codec.vocabulary, exact=server.exact, text=text, **kwargs)
 
     def _oracle_prompt(self, context: str | None) -> str | None:
         """Return the prompt in the oracle's own chat template, where it has one and there is a chat."""

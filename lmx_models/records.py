@@ -146,9 +146,12 @@ class RunStatistics:
         """Return what goes into the results file.
 
         tokens_per_forward: kept tokens per forward that a text took part in. p_cache: kept / fed tokens. A model's
-        prefill is the first feed of each text; its seconds are a text's share of each forward by tokens. Seconds and
-        tokens_per_second are those of this run; texts_from_journal were written by earlier ones. unfinished_reasoning:
-        texts that ended before `think_end_token`, and so have no answer.
+        prefill is the first feed of each text; its seconds are a text's share of each forward by tokens.
+
+        Counts and `model_seconds` are of all texts: model_seconds are the forwards' by the clock (of servers: the
+        requests', which overlap), those of journaled texts as they were measured when they were written. `seconds` and
+        tokens_per_second are by this attempt's clock, and so of the texts that it wrote: all but texts_from_journal.
+        unfinished_reasoning: texts that ended before `think_end_token`, and so have no answer.
         """
         forwards = sum(cost.forwards for cost in self.cost.values())
         fed = sum(cost.prefill + cost.decode for cost in self.cost.values())
@@ -161,6 +164,7 @@ class RunStatistics:
             "tokens_per_forward": _ratio(self.kept, forwards),
             "p_cache": _ratio(self.kept, fed),
             "seconds": round(self.seconds, 3),
+            "model_seconds": round(sum(cost.seconds_prefill + cost.seconds_decode for cost in self.cost.values()), 3),
             "tokens_per_second": _ratio(self.fresh_kept, self.seconds),
             "texts_from_journal": self.texts - self.fresh_texts,
             "finish": dict(sorted(self.finish.items())),

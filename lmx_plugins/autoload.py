@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 # inside lm_eval matters: a model registered before `lm_eval.models` has run would hide every built-in one,
 # hence after, never before.
 AFTER_IMPORT = {
-    "lm_eval": ("guards", "install_excepthook"),
+    "lm_eval": ("guards", "prepare"),
     "lm_eval.models": ("bridge", "register_models"),
     "lm_eval.api.metrics": ("bridge", "register_metrics"),
     "lm_eval.filters": ("bridge", "register_filters"),

@@ -47,6 +47,13 @@ def asked() -> Asked:
     return _asked.get()
 
 
+@contextmanager
+def announced(**what: Any) -> Iterator[None]:
+    """Say what an evaluation is asked for while models are made outside one; takes the fields of `Asked`."""
+    with _set(_asked, Asked(**what)):
+        yield
+
+
 @dataclass(frozen=True)
 class Origin:
     """Where a request comes from.
