@@ -319,19 +319,6 @@ def test_strongly_skewed_differences_are_noted(tmp_path):
     assert note.startswith("t, b: the differences of s are strongly skewed")
 
 
-def test_a_standard_error_of_zero_is_none(tmp_path, lmx):
-    """Three texts that are all right do not show that no text is wrong."""
-    runs = [write_run(tmp_path / n, {"t": acc(1, 1, 1)}) for n in "ab"]
-    for run in runs:
-        (file,) = run.glob("results_*.json")
-        whole = json.loads(file.read_text())
-        whole["results"]["t"]["acc_stderr,none"] = 0.0
-        file.write_text(json.dumps(whole))
-    assert compare(runs, Options()).scores[0].scores["a"].stderr is None
-    _, out, _ = lmx("compare", *runs)
-    assert "± 0.0000" not in out
-
-
 def test_an_interval_stays_within_what_the_metric_allows(tmp_path):
     kinds = declared(m={"kind": "score", "low": 0, "high": 1})
     better = [{"m": 1.0}] * 29 + [{"m": 0.5}]

@@ -10,7 +10,9 @@ import pytest
 
 from lmx_analysis.compare.arms import short_names
 from lmx_analysis.compare.comparison import Options, compare
+from lmx_analysis.report.summary import leaderboard
 from lmx_analysis.stats import newcombe
+from lmx_files.runs import read_run
 from lmx_plugins.errors import UserError
 from tests.unit.compare_tools import STAMP, N, acc, command, two_runs, write_run
 
@@ -102,6 +104,21 @@ def test_the_tables(two, lmx):
     tested = f"{ends.low:+.4f} to {ends.high:+.4f} 0.0078 0.0078 0.0078 better McNemar exact"
     assert differences == f"t none acc ↑ 12 +0.6667 {tested}"
     assert "Paired differences: b minus a (Holm over 1 row)" in out
+
+
+def test_a_standard_error_of_zero_is_none(tmp_path, lmx):
+    """Three texts that are all right do not show that no text is wrong."""
+    runs = [write_run(tmp_path / n, {"t": acc(1, 1, 1)}) for n in "ab"]
+    for run in runs:
+        (file,) = run.glob("results_*.json")
+        whole = json.loads(file.read_text())
+        whole["results"]["t"]["acc_stderr,none"] = 0.0
+        file.write_text(json.dumps(whole))
+    assert compare(runs, Options()).scores[0].scores["a"].stderr is None
+    _, out, _ = lmx("compare", *runs)
+    assert "± 0.0000" not in out
+    (task,) = leaderboard([read_run(runs[0])])
+    assert task["rows"][0]["values"] == [[1.0, None, 3]]
 
 
 def test_the_files(two, lmx, tmp_path):
