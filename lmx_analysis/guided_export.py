@@ -7,8 +7,10 @@ prompt                     the text that the base was given, chat template inclu
 result                     the answer as it was scored
 ground_truth               the document's ``answer`` if it has one, else its target
 parsed_answer              what the scoring read in the answer; null if nothing could be read, or is not known
-interleaved_outputs        the answer in pieces, ``[{"source": "base" | "oracle", "text": ...}, ...]``
-cheat_positions            where the oracle was asked: tokens of the answer before its first token, from 0
+interleaved_outputs        the answer in pieces, ``[{"model_type": "base" | "oracle", "output": ...}, ...]``; a piece of
+                           the oracle is what it wrote when asked once, and also has ``oracle_tokens`` and
+                           ``oracle_tokens_normalized``: its length in tokens of the answer, and over all of them
+cheat_positions            for each piece of the oracle, in order: tokens of the answer before it, from 0
 total_tokens_generated     tokens of the answer, by both models, a closing end-of-text token included
 ========================== =====================================================================================
 """
@@ -56,10 +58,22 @@ def record(text: GuidedText, settings: dict[str, Any]) -> dict[str, Any]:
         "result": text.text,
         "ground_truth": text.sample.get("target") if answer is None else answer,
         "parsed_answer": parsed_answer(text),
-        "interleaved_outputs": [{"source": source, "text": piece} for source, piece in text.line["pieces"]],
-        "cheat_positions": [consultation["at"] for consultation in text.consultations],
+        "interleaved_outputs": interleaved(text),
+        "cheat_positions": [one["start"] for one in text.trace["segments"] if one["source"] == "oracle"],
         "total_tokens_generated": len(text.tokens),
     }
+
+
+def interleaved(text: GuidedText) -> list[dict[str, Any]]:
+    """Return the answer in pieces, as the study's scripts read them."""
+    pieces = []
+    if len(text.line["pieces"]) != len(text.trace["segments"]):  # not cut by who wrote
+        return [{"model_type": source, "output": piece} for source, piece in text.line["pieces"]]
+    for (source, piece), segment in zip(text.line["pieces"], text.trace["segments"], strict=True):
+        length = segment["end"] - segment["start"]
+        share = {"oracle_tokens": length, "oracle_tokens_normalized": length / len(text.tokens)}
+        pieces.append({"model_type": source, "output": piece, **(share if source == "oracle" else {})})
+    return pieces
 
 
 def parsed_answer(text: GuidedText) -> Any:

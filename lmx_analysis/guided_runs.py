@@ -48,7 +48,10 @@ class GuidedText:
 
     @property
     def consultations(self) -> list[dict[str, int]]:
-        """Where the oracle was asked: ``at`` (tokens of the answer before its first token) and ``tokens`` written."""
+        """Where the oracle was asked: ``at`` (tokens of the answer before its first token) and ``tokens`` written.
+
+        ``oracle_tokens``: the same text in tokens of the oracle's own tokenizer (in traces of this release and later).
+        """
         return list((self.trace.get("extra") or {}).get("consultations", ()))
 
     @property
@@ -106,6 +109,7 @@ def settings_of(run: Run, task: str) -> dict[str, Any]:
         raise UserError(f"{run.file}: the settings of its guided run cannot be read: {wrong}")
     settings = {**decoding.get("settings", {}), **decoding.get("settings_by_task", {}).get(task, {})}
     settings = {name: float("inf") if value == "inf" else value for name, value in settings.items()}
+    settings.setdefault("sampling", "plain")  # what runs did before there was a choice
     return {**settings, "base": str(decoding.get("model", "?")), "oracle": str(settings.get("oracle", "?"))}
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from lmx_cli.rescore_texts import values_without_guesses
 from lmx_files.runs import Run
+from lmx_plugins.discovery import all_task_folders
 from lmx_plugins.errors import UserError, unknown
 
 Metric = Callable[[dict[str, Any], str], Any]
@@ -177,7 +178,8 @@ def own_scoring(run: Run, task: str, include_path: Path | None, unsafe: bool) ->
     }  # fmt: skip
     logging.getLogger("lm_eval").setLevel(logging.ERROR)  # its advice is for runs
     include = None if include_path is None else str(include_path)
-    manager = TaskManager(include_path=include, include_defaults=False)
+    plugins = [str(folder) for _, folder in all_task_folders()]
+    manager = TaskManager(include_path=[*plugins, *([include] if include else [])], include_defaults=False)
     if task not in manager.task_index:
         manager = TaskManager(include_path=include)
     if task not in manager.task_index:

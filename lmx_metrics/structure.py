@@ -21,7 +21,7 @@ from itertools import pairwise
 from lmx_metrics.text import count_sentences, count_tokens, normalise_newlines, split_reasoning, stem
 
 CONSTRAINTS = ("headings", "order", "goal", "bullets", "stems", "length", "end_marker")
-SEED_CONSTRAINTS = ("headings", "order", "end_marker", "bullets", "stems")
+SCORED = ("headings", "order", "end_marker", "bullets", "stems")
 
 _UNSEEN = "\ufeff\u200b\u2060"  # a byte order mark and its like, which no reader sees
 _FENCE = re.compile(r"[ \t]*(?:```[^`]*|~~~.*)$")
@@ -126,14 +126,14 @@ def judge(text: str, spec: SectionSpec = DEFAULT_SPEC, *, loose: bool = False) -
 
 
 def score(text: str, spec: SectionSpec = DEFAULT_SPEC) -> dict[str, float]:
-    """Flat metric values: 1.0 for a pass, else 0.0; `share_*` from 0 to 1; `seed_score` from 0 to 5."""
+    """Flat metric values: 1.0 for a pass, else 0.0; `share_*` from 0 to 1; `layout_score_0_5`."""
     out: dict[str, float] = {}
     for kind in ("strict", "loose"):
         passed = {n: v.state is State.PASS for n, v in judge(text, spec, loose=kind == "loose").items()}
         out.update({f"{name}_{kind}": float(ok) for name, ok in passed.items()})
         out[f"all_{kind}"] = float(all(passed.values()))
         out[f"share_{kind}"] = sum(passed.values()) / len(passed)
-    out["seed_score"] = sum(out[f"{name}_loose"] for name in SEED_CONSTRAINTS)
+    out["layout_score_0_5"] = sum(out[f"{name}_loose"] for name in SCORED)
     out["has_reasoning"] = float(split_reasoning(normalise_newlines(text), spec.end_marker)[1])
     return out
 

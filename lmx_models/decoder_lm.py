@@ -9,6 +9,7 @@ import time
 from collections.abc import Hashable, Iterable, Sequence
 from typing import Any, ClassVar
 
+import torch
 from lm_eval.api.instance import Instance
 from tqdm import tqdm
 
@@ -19,12 +20,14 @@ from lmx_models.completion import Completion
 from lmx_models.decoding.base import Decoding
 from lmx_models.decoding.stopping import Stopping
 from lmx_models.decoding.trace import Trace
+from lmx_models.devices import usable_device
 from lmx_models.engine.sampling import Sampling
 from lmx_models.engine.scheduler import Finished, Job, Scheduler
 from lmx_models.engine.self_check import check
 from lmx_models.engine.step_model import StepModel
 from lmx_models.evaluated import check_asked, check_origins, document_of
 from lmx_models.family_models import FamilyModels
+from lmx_models.generation_defaults import unheeded
 from lmx_models.journal import Journal
 from lmx_models.journaled import JournaledLM
 from lmx_models.loading import encode_prompt, end_ids, model_name, no_remote_code, quiet_loading
@@ -39,7 +42,8 @@ from lmx_models.requests import (
     without_padding,
 )
 from lmx_models.resume import ResumeJournal
-from lmx_plugins.errors import UserError
+from lmx_plugins import threads
+from lmx_plugins.errors import UserError, unknown
 from lmx_plugins.evaluation import Asked, asked
 
 log = logging.getLogger(__name__)
@@ -48,8 +52,15 @@ DEFAULT_SEED = 1234
 FROM_ARGUMENT, FROM_FLAG, FROM_DEFAULT = "model argument seed", "lm_eval's seed for torch (--seed)", "default"
 
 DEFAULT_MODEL = "smollm2-135m"
+# What `hf` hands on to `from_pretrained`, and lmx does too. Attention is that of likelihoods: decoders have
+# their own. Names with a slash would fetch code from the Hub.
+FROM_PRETRAINED = ("attn_implementation", "low_cpu_mem_usage", "variant")
+ATTENTION = ("eager", "sdpa", "flash_attention_2", "flash_attention_3", "flex_attention")
+_QUANTISED = "transformers 5 takes it no more (nor does --model hf): save a quantised folder for pretrained="
 # Arguments of lm_eval's `hf` that would be taken and then have no effect on texts.
 UNSUPPORTED = {
+    "load_in_8bit": _QUANTISED,
+    "load_in_4bit": _QUANTISED,
     "mixed_precision_dtype": "set dtype=bfloat16, or use --model hf",
     "tp_plan": "run one process a GPU with accelerate launch, or use --model hf",
 }
@@ -84,12 +95,15 @@ class DecoderLM(Ranks, FamilyModels, JournaledLM):
     ) -> None:
         settings = fields_of(Sampling, *self.configs)
         own = ("seed", "traces", "journal", "self_check", "do_sample", *settings, *self.own_arguments)
-        valid = {*hf_arguments(), *own}
+        valid = {*hf_arguments(), *FROM_PRETRAINED, *UNSUPPORTED, *own}
         refuse_unknown(kwargs, valid, f"--model {self.method} argument")
         no_remote_code(kwargs)
         for name, mend in UNSUPPORTED.items():
             if kwargs.get(name) is not None:
                 raise UserError(f"{name}={kwargs[name]} is not supported by --model {self.method}: {mend}")
+        if kwargs.get("attn_implementation") is not None and kwargs["attn_implementation"] not in ATTENTION:
+            raise unknown("attn_implementation", str(kwargs["attn_implementation"]), ATTENTION)
+        kwargs["device"] = usable_device(kwargs.get("device"))
         self.seed, self._seed_from = chosen_seed(seed)
         names = (*settings, "do_sample")
         self.settings = {name: kwargs.pop(name) for name in names if name in kwargs}
@@ -116,6 +130,10 @@ class DecoderLM(Ranks, FamilyModels, JournaledLM):
         self.use_accelerate_ranks()
         if getattr(self, "backend", "causal") != "causal":
             raise UserError(f"{self._asked_name} is not a causal language model; use --model hf for it")
+        self.sampled(self.settings)  # refuses what the model's files ask for and lmx cannot do
+        if note := unheeded(self.generation_config, self._asked_name):
+            self.notes.append(note)
+            log.warning(note)
         self.engine_difference = check(self.model, self._asked_name) if self_check else None
         path = traces or os.environ.get("LMX_TRACES")
         folder = journal or os.environ.get("LMX_JOURNAL")
@@ -206,6 +224,8 @@ class DecoderLM(Ranks, FamilyModels, JournaledLM):
             "model": self._asked_name,
             "settings": self.describe(),
             "settings_by_task": self._by_task,
+            "device": str(self.device),
+            "threads": threads.chosen() | {"torch": torch.get_num_threads()},
             "seed": self.seed,
             "seed_from": self._seed_from,
             "loglikelihood": self.likelihood_settings(),
@@ -242,7 +262,7 @@ class DecoderLM(Ranks, FamilyModels, JournaledLM):
                 prompt = prompt[-room:]
             where = (instance.task_name, document_of(instance), instance.idx)
             repeat = seen[where] = seen.get(where, -1) + 1
-            values = {**self.settings, **given}
+            values = self.sampled({**self.settings, **given})
             self._by_task.setdefault(str(instance.task_name), {**self.plain(values), "max_gen_toks": limit})
             reasoning = reasoning_of(self.think_end_token, self.tokenizer, context)
             stopping = Stopping(limit, eos, tuple(until), self._decode_text, reasoning)

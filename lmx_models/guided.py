@@ -22,6 +22,7 @@ from lmx_models.engine.address import is_endpoint
 from lmx_models.engine.self_check import check
 from lmx_models.engine.step_model import StepModel
 from lmx_models.fingerprint import file_identity, model_identity
+from lmx_models.generation_defaults import unheeded
 from lmx_models.loading import encode_prompt, end_ids, load, model_name, same_tokenizer
 from lmx_models.requests import Request
 from lmx_models.sizes import expand
@@ -100,6 +101,8 @@ class GuidedLM(DecoderLM):
             self.oracle, self.oracle_tokenizer = load(self._oracle, oracle, self.model.dtype, self.device)
             if self_check:
                 check(self.oracle, oracle)
+            if said := unheeded(self.oracle.generation_config, oracle):
+                self.notes.append(f"oracle: {said}")
         self.token_level = same_tokenizer(self.tokenizer, self.oracle_tokenizer)
         if not self.token_level:
             note = (

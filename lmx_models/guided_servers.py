@@ -17,6 +17,7 @@ from lmx_models.completion import Completion
 from lmx_models.decoding.guided import GuidedConfig
 from lmx_models.decoding.guided_remote import Remote
 from lmx_models.decoding.policies import POLICIES, PolicyConfig
+from lmx_models.devices import usable_device
 from lmx_models.engine.address import Address, is_endpoint
 from lmx_models.engine.codecs import PieceCodec, TokenizerCodec
 from lmx_models.engine.remote_model import RemoteModel
@@ -219,7 +220,7 @@ class GuidedOnServer(GuidedByServer, NoWeights):
         local = "oracle" not in self.servers
         self._local_oracle: tuple[Any, Any] | None = None
         if local:
-            device = torch.device(kwargs.get("device") or ("cuda" if torch.cuda.is_available() else "cpu"))
+            device = torch.device(usable_device(kwargs.get("device")))
             self._local_oracle = load(self._oracle, oracle, self._dtype, device)
         if self._tokenizer_name:
             tokenizer = _tokenizer(str(self._tokenizer_name))
@@ -240,6 +241,15 @@ class GuidedOnServer(GuidedByServer, NoWeights):
         self.oracle, self.oracle_tokenizer = self._local_oracle
         self.token_level = same_tokenizer(self.tokenizer, self.oracle_tokenizer)
         self._settle()
+
+    def sampled(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Refuse ``sampling=model``: the model's files are not here."""
+        if str(values.get("sampling")) == "model":
+            raise UserError(
+                "sampling=model: the files of a base on a server are not here to be read; set temperature, top_k, "
+                "top_p and min_p, or leave sampling out"
+            )
+        return dict(values)
 
     def likelihood_settings(self) -> dict[str, Any]:
         """There are no likelihoods: `NoWeights` refuses them."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 from lm_eval.api.instance import Instance
@@ -29,6 +30,7 @@ class JournaledLM(MethodSettings, Evaluated, HFLM):
 
     Attributes:
         journal: None if there is none.
+        _chats: the chats that prompts were rendered from, by prompt, where other models render them too.
         given: the arguments that lm_eval's ``hf`` was loaded with, by name; empty for a model handed in as an object.
     """
 
@@ -36,6 +38,7 @@ class JournaledLM(MethodSettings, Evaluated, HFLM):
     journal: ResumeJournal | None
     given: dict[str, Any]
     seed: int
+    _chats: Mapping[str, Any] = MappingProxyType({})
 
     def loglikelihood(self, requests: list[Instance], disable_tqdm: bool = False) -> list[tuple[float, bool]]:
         """Return lm_eval's own likelihoods (nats, and whether greedy); finished ones come from the journal."""
@@ -86,4 +89,5 @@ class JournaledLM(MethodSettings, Evaluated, HFLM):
             return ""
         limits = {"max_gen_toks": request.stopping.max_tokens, "until": request.stopping.strings}
         header = self.journal.header({"kind": "text", "task": task, **self.identity(request.values), **limits})
-        return key_of([header, *request.seeds, request.context, request.prompt])
+        chat = self._chats.get(request.context)  # other models than the main one may see more of it than the context
+        return key_of([header, *request.seeds, request.context, request.prompt, *([chat] if chat else [])])

@@ -15,6 +15,7 @@ from lm_eval.utils import simple_parse_args_string
 from lmx_models.arguments import build, fields_of, refuse_unknown
 from lmx_models.engine.sampling import Sampling
 from lmx_models.fingerprint import constructor_arguments
+from lmx_models.generation_defaults import with_model_defaults
 from lmx_models.loading import model_name
 from lmx_models.requests import COMMON_GEN_KWARGS, read_generation, sampling_of, without_neutral
 
@@ -43,6 +44,8 @@ class MethodSettings:
     configs: ClassVar[tuple[type, ...]] = ()
     settings: dict[str, Any]
     max_gen_toks: int
+    model: Any
+    _asked_name: str
     constructor: dict[str, Any]
     declared: ClassVar[Mapping[str, str]] = {
         "pretrained": "by its content or commit",
@@ -69,7 +72,16 @@ class MethodSettings:
     def describe(self) -> dict[str, Any]:
         """Return every run-level setting, defaults included, and what else the model was made with."""
         own = json.loads(json.dumps(self.own_arguments_given(), default=model_name))
-        return {**self.plain(self.settings), **own}
+        return {**self.plain(self.sampled(self.settings)), **own}
+
+    @property
+    def generation_config(self) -> Any:
+        """How the model's own files want it sampled; None: they do not say, or lie on a server."""
+        return getattr(self.model, "generation_config", None) if hasattr(self, "_model") else None
+
+    def sampled(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return settings with what ``sampling=model`` stands for filled in."""
+        return with_model_defaults(values, self.generation_config, self._asked_name)
 
     def setting_names(self) -> list[str]:
         """Return all names that users give the method's settings."""

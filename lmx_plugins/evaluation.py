@@ -97,7 +97,13 @@ def _announced(original: Callable[..., Any]) -> Callable[..., Any]:
             samples=given.get("samples"),
         )
         with _set(_asked, told):
-            return original(*args, **kwargs)
+            results = original(*args, **kwargs)
+        # lm_eval writes what was asked for (`cuda:0`, or nothing), whatever the model found.
+        config = results.get("config") if isinstance(results, Mapping) else None
+        decoding = config.get("decoding") if isinstance(config, Mapping) else None
+        if isinstance(config, dict) and isinstance(decoding, Mapping) and decoding.get("device"):
+            config["device"] = decoding["device"]
+        return results
 
     return simple_evaluate
 

@@ -160,6 +160,7 @@ def _consultation(context: Context, reading: Reading, which: int, mode: str) -> 
         "normalized_position": at / len(context.text.tokens),
         "context_tokens": end,
         "oracle_tokens": context.text.consultations[which]["tokens"],
+        "oracle_tokens_normalized": context.text.consultations[which]["tokens"] / len(context.text.tokens),
         **{name: None if math.isnan(value) else value for name, value in values.items()},
     }
 

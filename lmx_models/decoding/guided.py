@@ -30,7 +30,8 @@ class GuidedConfig:
     Attributes:
         c: most consultations of the oracle per text (``inf``: no limit).
         k: most tokens the oracle writes per consultation (``inf``: until the end).
-        max_oracle_tokens: most oracle tokens per text, all consultations together (to match budgets of policies).
+        max_oracle_tokens: most oracle tokens per text, all consultations together (to match budgets of policies), as
+            the oracle's own tokenizer counts them; so is k.
         handback: the oracle stops after ``k`` tokens, at the first ``newline``, or when it is ``confident`` (its top
             probability reaches `oracle_confidence`); k is a limit in each case.
         discard: base tokens thrown away before the oracle writes (never tokens of the oracle).
@@ -124,13 +125,12 @@ def guided(
     consultations: list[dict[str, Any]] = []
     signal: list[list[float]] = []
     bounds: list[dict[str, Any]] = []
-    left = config.max_oracle_tokens
     reads_logits = getattr(policy, "reads_logits", True) and not config.oracle_only
     after_oracle = due = False
     as_text = translation is not None or (remote_oracle is not None and remote_oracle.text)
 
     while True:
-        budget = min(config.k, left)
+        budget = min(config.k, config.max_oracle_tokens - state.spent)
         may_ask = len(consultations) < config.c and budget > 0
         row: torch.Tensor | None = None
         looked = not may_ask or reads_logits
@@ -148,11 +148,12 @@ def guided(
                 state.discard(config.discard)
                 if as_text:
                     state.discard(unfinished(stopping.decode, state.tokens))
-                start = len(state.tokens)
+                start, spent = len(state.tokens), state.spent
+                state.turn = True
                 finish = yield from _consult(state, budget, config, stopping, rng, remote_oracle or translation)
-                written = len(state.tokens) - start
-                left -= written
-                consultations.append({"at": start, "asked_at": at, "tokens": written, **seen})
+                state.turn = False
+                written, own = len(state.tokens) - start, state.spent - spent
+                consultations.append({"at": start, "asked_at": at, "tokens": written, "oracle_tokens": own, **seen})
                 if finish:
                     break
                 if written:  # an unfinished character is nothing to hand over: then the base goes on

@@ -134,9 +134,9 @@ def oracle_remote(
     """Let the oracle on a server write up to `budget` tokens; return why the text ended, or None."""
     sampling = Sampling(config.oracle_temperature)
     prompt = state.prompt if remote.prompt is None else remote.prompt
-    start = len(state.tokens)
-    while (written := len(state.tokens) - start) < budget:
-        n = int(min(budget - written, _room(state, stopping), LONG if config.watches_oracle else math.inf))
+    start, spent = len(state.tokens), state.spent
+    while (used := max(len(state.tokens) - start, state.spent - spent)) < budget:
+        n = int(min(budget - used, _room(state, stopping), LONG if config.watches_oracle else math.inf))
         n = n if remote.exact or not config.watches_oracle else 1
         for more in (0, 8, LONG):  # the first bytes of a character may come to nothing
             seed = rng.getrandbits(31) if sampling.temperature else None
@@ -145,19 +145,28 @@ def oracle_remote(
             if reply.tokens or reply.ended or not remote.text:
                 break
         tokens = whole(stopping.decode, reply.tokens, n) if remote.text else reply.tokens
+        own = _own_tokens(reply, remote)
         for i, token in enumerate(tokens):
             state.write("oracle", token)
             if finish := stopping.check(state.tokens):
                 return finish
             confidence = math.exp(reply.top[i][0]) if reply.top else 0.0
             if config.watches_oracle and hands_back(config, stopping.decode([token]), confidence):
+                state.spent += math.ceil(own * (i + 1))
                 return None
+        state.spent += math.ceil(own * len(tokens))
         if reply.ended and len(tokens) == len(reply.tokens):
             state.write("oracle", remote.end)
             return "eos"
         if not tokens:
             break
     return None
+
+
+def _own_tokens(reply: Reply, remote: Remote) -> float:
+    """Return how many tokens of the server's own tokenizer one of the reply's stands for; 1 where they are the same."""
+    counted = remote.text and reply.tokens and reply.completion_tokens
+    return reply.completion_tokens / len(reply.tokens) if counted else 1.0
 
 
 def _room(state: State, stopping: Stopping) -> int:

@@ -179,8 +179,7 @@ class RemoteModel:
             body["seed"] = request.seed
             # Strict servers refuse what they do not know, so only what has an effect is sent.
             body |= {name: getattr(sampling, name) for name in ("top_k", "min_p") if getattr(sampling, name)}
-            if sampling.top_p < 1:
-                body["top_p"] = sampling.top_p
+            body["top_p"] = sampling.top_p  # every server knows it, and some put another one in its place
         if top := self._top(request):
             body["logprobs"] = top
         return body

@@ -43,6 +43,22 @@ def test_what_a_run_leaves(tmp_path):
     assert str(run.file.relative_to(tmp_path)) in done.stdout
 
 
+def test_documents_and_seed_as_lm_eval_s_flags_name_them(tmp_path):
+    sampled = [*SAMPLED, "--seed", "7", "--no_journal"]
+    whole = lmx_run(*TINY, *sampled, "--limit", "4", "--output_path", "whole", cwd=tmp_path)
+    asked = ["--samples", '{"constraint_tiny": [3, 1]}', "--output_path", "asked"]
+    part = lmx_run(*TINY, *sampled, *asked, cwd=tmp_path)
+    assert whole.returncode == part.returncode == 0, whole.stderr + part.stderr
+    texts = {one["doc_id"]: one["resps"] for one in read_run(tmp_path / "whole").samples("constraint_tiny")}
+    run = read_run(tmp_path / "asked")
+    found = {one["doc_id"]: one["resps"] for one in run.samples("constraint_tiny")}
+    assert found == {number: texts[number] for number in (1, 3)}
+    assert len(set(map(str, texts.values()))) == 4
+    assert sorted(key[1] for key in run.traces()) == [1, 3]
+    decoding = run.results["config"]["decoding"]
+    assert (decoding["seed"], decoding["seed_from"]) == (7, "lm_eval's seed for torch (--seed)")
+
+
 def test_thirty_kills_and_the_samples_of_an_unbroken_run(tmp_path):
     arguments = ["--model", "ar", "--model_args", "pretrained=tiny-oracle", "--tasks", "constraint50"]
     arguments += ["--batch_size", "4", *SAMPLED]
@@ -186,6 +202,7 @@ def test_a_clock_that_went_backwards(tmp_path):
         (["--resume"], "--resume: nothing to go on from in the journal results/journal"),
         (["--tasks", "constrain_tiny"], "Tasks not found: constrain_tiny"),
         (["--limt", "2"], "unknown flag '--limt': did you mean '--limit'"),
+        (["--cache_requests"], "--cache_requests: lm_eval finds cached requests by a key that knows neither"),
     ],
 )
 def test_mistakes_are_one_line(tmp_path, arguments, message):

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from lmx_metrics import counting, golden, math_scoring, structure, termination
+from lmx_metrics import counting, format_score, golden, math_scoring, structure, termination
 
 FOLDER = Path(__file__).parent
 
 
 def score_constraint50(doc: dict[str, Any], text: str) -> dict[str, float]:
-    return {**structure.score(text), **termination.score(text)}
+    return {**structure.score(text), **format_score.score(text), **termination.score(text)}
 
 
 def score_math(doc: dict[str, Any], text: str) -> dict[str, float]:

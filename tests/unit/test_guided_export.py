@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -15,14 +17,16 @@ from lmx_files import jsonl
 from lmx_plugins.errors import UserError
 from tests.unit.guided_tools import answer, write_guided_run
 
-PIECES = [("base", "2 + 2", 3), ("oracle", " is", 1), ("base", " \u2264 ", 2), ("oracle", "4", 1)]
+PIECES = [("base", "2 + 2", 3), ("oracle", " is", 2), ("base", " \u2264 ", 2), ("oracle", "4", 1)]
 GOLDEN = (
     '{"c": 2, "k": 5, "base_model_id": "small", "oracle_model_id": "large", "prompt": "question 7", '
     '"result": "2 + 2 is \u2264 4", "ground_truth": "4", "parsed_answer": "4", "interleaved_outputs": ['
-    '{"source": "base", "text": "2 + 2"}, {"source": "oracle", "text": " is"}, {"source": "base", "text": " \u2264 "}, '
-    '{"source": "oracle", "text": "4"}], "cheat_positions": [3, 6], "total_tokens_generated": 7}\n'
+    '{"model_type": "base", "output": "2 + 2"}, {"model_type": "oracle", "output": " is", "oracle_tokens": 2, '
+    '"oracle_tokens_normalized": 0.25}, {"model_type": "base", "output": " \u2264 "}, '
+    '{"model_type": "oracle", "output": "4", "oracle_tokens": 1, "oracle_tokens_normalized": 0.125}], '
+    '"cheat_positions": [3, 7], "total_tokens_generated": 8}\n'
     '{"c": 2, "k": 5, "base_model_id": "small", "oracle_model_id": "large", "prompt": "question 8", "result": "no", '
-    '"ground_truth": "5", "parsed_answer": null, "interleaved_outputs": [{"source": "base", "text": "no"}], '
+    '"ground_truth": "5", "parsed_answer": null, "interleaved_outputs": [{"model_type": "base", "output": "no"}], '
     '"cheat_positions": [], "total_tokens_generated": 2}\n'
 )
 
@@ -51,9 +55,43 @@ def test_round_trip(tmp_path: Path) -> None:
     lines = exported(run(tmp_path / "run"), tmp_path / "out.jsonl")
     assert [tuple(line) for line in lines] == [FIELDS, FIELDS]
     for line in lines:
-        assert "".join(piece["text"] for piece in line["interleaved_outputs"]) == line["result"]
+        assert "".join(piece["output"] for piece in line["interleaved_outputs"]) == line["result"]
     jsonl.write(tmp_path / "again.jsonl", lines)
     assert (tmp_path / "again.jsonl").read_bytes() == (tmp_path / "out.jsonl").read_bytes()
+
+
+@dataclass
+class Stats:
+    """The record that the study's scripts make of a line: exactly these fields, each optional."""
+
+    c: Any = 0
+    k: Any = 1
+    base_model_id: str = ""
+    oracle_model_id: str = ""
+    prompt: str = ""
+    result: str = ""
+    ground_truth: str = ""
+    parsed_answer: str = ""
+    interleaved_outputs: list[dict[str, Any]] = field(default_factory=list)
+    cheat_positions: list[int] = field(default_factory=list)
+    total_tokens_generated: int = 0
+
+
+def test_a_script_of_the_study_can_walk_through_the_pieces(tmp_path: Path) -> None:
+    """It joins the pieces, and takes one position for each piece of the oracle, also where they follow each other."""
+    pieces = [("oracle", "a", 2), ("oracle", "b", 1), ("base", "c", 3), ("oracle", "d", 2)]
+    exported(write_guided_run(tmp_path / "run", [answer(0, pieces, acc=1.0)]), tmp_path / "out.jsonl")
+    for line in (tmp_path / "out.jsonl").read_text().splitlines():
+        stats = Stats(**json.loads(line))
+        before, seen = "", []
+        for one in stats.interleaved_outputs:
+            if one["model_type"] == "oracle":
+                share = one["oracle_tokens"] / stats.total_tokens_generated
+                assert one["oracle_tokens_normalized"] == share
+                seen.append((stats.cheat_positions.pop(0), before, share))
+            before += one["output"]
+        assert (before, stats.cheat_positions) == (stats.result, [])
+        assert seen == [(0, "", 0.25), (2, "a", 0.125), (6, "abc", 0.25)]
 
 
 def test_no_limit_is_a_word(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import functools
 import json
+from types import SimpleNamespace
 from typing import ClassVar
 
 import pytest
@@ -10,6 +11,7 @@ from lm_eval.api.registry import model_registry
 from lmx_models.autoregressive import AutoregressiveLM
 from lmx_models.fingerprint import arguments_identity, model_identity
 from lmx_models.guided import GuidedLM
+from lmx_models.guided_servers import GuidedOnServer
 from lmx_models.hybrid import HybridLM
 from lmx_models.iterative import IterativeLM
 from lmx_models.wedlm import WeDLM
@@ -100,6 +102,31 @@ def test_shipped_methods(tmp_path, kind, arguments, change):
     assert from_journal(kind, tmp_path / "j", **arguments) == 0
     assert from_journal(kind, tmp_path / "j", **{**arguments, **change}) == 0
     assert from_journal(kind, tmp_path / "j", **arguments) == 1
+
+
+def test_arguments_of_a_base_on_a_server():
+    lm = object.__new__(GuidedOnServer)
+    lm._tokenizer_name, lm._max_length, lm.configs = None, 100, GuidedOnServer.configs
+    lm._base = SimpleNamespace(identity=lambda: {"server": "m"})
+
+    def identity(**arguments):
+        lm.constructor = {"oracle": "o", "key_env": "KEY", "max_concurrent": 3, **arguments}
+        return lm.weights_identity()
+
+    plain = identity()
+    assert identity(key_env="OTHER", max_concurrent=9, endpoint_timeout=1, batch_size=2) == plain
+    for change in ({"add_bos_token": True}, {"chat_template_args": {"x": 1}}, {"enable_thinking": False}):
+        assert identity(**change) != plain
+
+
+def test_a_chat_counts_where_other_models_see_more_of_it(tmp_path):
+    lm = GuidedLM(pretrained="tiny-base", oracle="tiny-oracle", journal=str(tmp_path), **FAST)
+    (request,) = lm._prepare(requests(n=1))
+    keys = set()
+    for system in (None, "Be brief.", "Be long."):
+        lm._chats = {request.context: [{"role": "system", "content": system}]} if system else {}
+        keys.add(lm.text_key("t", request))
+    assert len(keys) == 3
 
 
 def test_every_argument_of_a_shipped_method_is_told_in_some_way():
