@@ -104,7 +104,7 @@ def _mean(scores: list[Score]) -> Score:
 def declared_metric(runs: Iterable[Run], task: str, metric: str) -> Metric:
     """Return what a metric is, as the task's author declared it in the metadata; a score if no run tells.
 
-    ``metadata: {metric_kinds: {solved: rate, seed_score: {kind: score, low: 0, high: 5}}}``
+    ``metadata: {metric_kinds: {solved: rate, layout_score_0_5: {kind: score, low: 0, high: 5}}}``
 
     Raises:
         UserError: the declaration names no kind that there is.
