@@ -48,7 +48,7 @@ def console() -> Console:
 
 
 def csv_text(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Return rows of equal keys as CSV; None and NaN are empty cells, and no text is a formula."""
+    """Return rows as CSV; None and NaN are empty cells, and no text is a formula."""
     return csv.text(rows)
 
 

@@ -33,10 +33,11 @@ def cell(value: Any) -> Any:
 
 
 def text(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Return rows of equal keys as CSV with a heading."""
+    """Return rows as CSV, with the keys of all of them as columns; what a row lacks is an empty cell."""
     out = io.StringIO()
     if rows:
         writer = csv.writer(out, lineterminator="\n")
-        writer.writerow([cell(key) for key in rows[0]])
-        writer.writerows([cell(row[key]) for key in rows[0]] for row in rows)
+        names = list(dict.fromkeys(key for row in rows for key in row))
+        writer.writerow([cell(name) for name in names])
+        writer.writerows([cell(row.get(name)) for name in names] for row in rows)
     return out.getvalue()
