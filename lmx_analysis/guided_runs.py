@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from lmx_analysis.compare.pairing import number_or_none
+import numpy as np
+from numpy.typing import NDArray
+
 from lmx_analysis.compare.scores import main_metrics
 from lmx_analysis.runs import Run, find_runs
 from lmx_plugins.errors import UserError, unknown
@@ -188,6 +191,45 @@ def guided_texts(run: Run, task: str, filter_name: str | None = None) -> Iterato
         raise unknown("filter", str(chosen), seen)
 
 
-def correctness(values: dict[str, Any], metric: str) -> float:
-    """Return a metric's value for one sample; an answer without one (not parsed, for instance) is wrong: 0."""
-    return number_or_none(values.get(metric)) or 0.0
+def metric_value(values: dict[str, Any], metric: str) -> float:
+    """Return a metric's value for one sample; NaN for an answer without one (not parsed, for instance).
+
+    An infinite value is a value and stays infinite.
+    """
+    value = values.get(metric)
+    return float(value) if isinstance(value, (int, float)) else math.nan
+
+
+def fill_missing(values: NDArray[np.float64], metric: str, higher: bool | None) -> tuple[NDArray[np.float64], float]:
+    """Return values with a worst one in place of missing ones (NaN), and that value; NaN where none is missing.
+
+    An answer without a value is as bad as the worst that is known: 0 where more is better (or less, if any answer has
+    less), else the largest of `values`. So a run gains nothing by not answering.
+
+    Args:
+        values: of all answers that are to be compared, of any shape. higher: whether more is better; None if unknown.
+
+    Raises:
+        UserError: a value is infinite, so that there is no mean, or some are missing and nobody says what is worse.
+    """
+    if np.isinf(values).any():
+        raise UserError(
+            f"{int(np.isinf(values).sum())} answers have an infinite {metric}, so it has no mean: choose another metric "
+            "with --metric, or leave these runs out"
+        )
+    missing = np.isnan(values)
+    if not missing.any():
+        return values, math.nan
+    if higher is None or (not higher and missing.all()):
+        raise UserError(
+            f"{int(missing.sum())} answers have no {metric}, and nothing says what a missing one is worth: choose "
+            "another metric with --metric, or declare its higher_is_better in the task"
+        )
+    worst = min(0.0, float(values[~missing].min(initial=0.0))) if higher else float(values[~missing].max())
+    return np.where(missing, worst, values), worst
+
+
+def direction(run: Run, task: str, metric: str) -> bool | None:
+    """Return whether more of a metric is better, as the run's results say; None if they do not."""
+    known = ((run.results.get("higher_is_better") or {}).get(task) or {}).get(metric)
+    return None if known is None else bool(known)
