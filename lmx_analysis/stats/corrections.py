@@ -1,0 +1,57 @@
+"""Corrections for many tests: Holm, Benjamini-Hochberg, and Westfall and Young's step-down max-T."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from statsmodels.stats.multitest import multipletests
+
+Floats = NDArray[np.float64]
+
+
+def holm(p: Iterable[float]) -> list[float]:
+    """Return p corrected so that any false alarm among all tests stays below the level, however they depend.
+
+    S. Holm, Scandinavian Journal of Statistics 6, 1979, pages 65-70.
+    """
+    values = list(p)
+    return [float(q) for q in multipletests(values, method="holm")[1]] if values else []
+
+
+def benjamini_hochberg(p: Iterable[float]) -> list[float]:
+    """Return p corrected for the share of false alarms among what is found (false discovery rate).
+
+    Y. Benjamini and Y. Hochberg, Journal of the Royal Statistical Society B 57, 1995, pages 289-300. It holds for
+    independent and positively dependent tests.
+    """
+    values = list(p)
+    return [float(q) for q in multipletests(values, method="fdr_bh")[1]] if values else []
+
+
+def max_t(observed: Sequence[float] | Floats, null: NDArray[np.floating]) -> list[float]:
+    """Return p corrected by the step-down max-T method, which uses how the tests depend on each other.
+
+    Args:
+        observed: statistics, large where the hypothesis is doubtful, shape ``[tests]``; all on one scale.
+        null: the same statistics under no difference, drawn jointly, shape ``[draws, tests]``.
+
+    P. H. Westfall and S. S. Young, Resampling-Based Multiple Testing, 1993, algorithm 4.1 (there 2.8 for p). Tests are
+    taken in order of their statistics; each is compared with the largest null statistic among itself and those after
+    it, and p never falls along that order. Of equal tests it corrects nothing; of independent ones as much as Holm.
+    One is added to both counts, so p is at least 1 / (draws + 1).
+    """
+    t = np.asarray(observed, dtype=np.float64)
+    if not t.size:
+        return []
+    order = np.argsort(-t, kind="stable")
+    draws = null.shape[0]
+    corrected = np.empty(t.size)
+    largest = np.full(draws, -np.inf)
+    for test in order[::-1]:
+        np.maximum(largest, null[:, test], out=largest)
+        reached = int((largest >= t[test] * (1 - 1e-9)).sum())
+        corrected[test] = (1 + reached) / (draws + 1)
+    corrected[order] = np.maximum.accumulate(corrected[order])
+    return [float(q) for q in corrected]
