@@ -214,8 +214,8 @@ def fill_missing(values: NDArray[np.float64], metric: str, higher: bool | None) 
     """
     if np.isinf(values).any():
         raise UserError(
-            f"{int(np.isinf(values).sum())} answers have an infinite {metric}, so it has no mean: choose another metric "
-            "with --metric, or leave these runs out"
+            f"{int(np.isinf(values).sum())} answers have an infinite {metric}, so it has no mean: choose another "
+            "metric with --metric, or leave these runs out"
         )
     missing = np.isnan(values)
     if not missing.any():

@@ -11,14 +11,15 @@ from typing import Any
 import numpy as np
 
 from lmx_analysis.guided_curve import intervals, lines
+from lmx_analysis.guided_curve.design import Design
 from lmx_analysis.guided_curve.groups import SHARED, Data, Group, Track, read_groups
 from lmx_analysis.guided_curve.intervals import Estimate
-from lmx_analysis.guided_curve.linear import Design, Linear
 from lmx_analysis.guided_curve.measure import CONTROL, Measurement, control_of, halves, heights, is_control, measure
 from lmx_analysis.guided_curve.model import Chosen, Curve, Line, Options, Point
 from lmx_analysis.guided_curve.notes import caveats, of_control, of_ends
 from lmx_analysis.guided_curve.settings import random_setting
 from lmx_analysis.guided_runs import choose_metric, choose_tasks, find_guided_runs
+from lmx_analysis.stats.linear import Linear
 from lmx_plugins.errors import UserError, unknown
 
 
@@ -92,7 +93,7 @@ def _points(curve: Curve, groups: Sequence[Group], labels: Sequence[tuple[str, s
     for group, (line, label), each in zip(groups, labels, measured.groups, strict=True):
         share = intervals.of_share(each.share, design)
         accuracy = intervals.of_accuracy(each.knot.y, each.cells, design)
-        point = Point(line, label, group, share, accuracy, intervals.interval(each.tokens, design))
+        point = Point(line, label, group, share, accuracy, intervals.of(each.tokens, design))
         if group.role == "point":
             found.setdefault(line, []).append((each.knot.x.value, point))
         else:
@@ -155,15 +156,15 @@ def _against_control(curve: Curve, measured: Measurement) -> None:
             height, lead = found
             point.between = (height.between[0] * measured.unit, height.between[1] * measured.unit)
             if height.near:
-                point.control = intervals.interval(height.y, design)
-                point.difference = intervals.interval(lead, design)
+                point.control = intervals.of(height.y, design)
+                point.difference = intervals.of(lead, design)
                 tested.append((point, lead))
             else:
                 point.control, point.difference = Estimate(height.y.value), Estimate(lead.value)
     critical = intervals.simultaneous([lead for _, lead in tested], design, options.resamples, options.seed)
     curve.simultaneous = sum(lead.se > 0 for _, lead in tested)
     for point, lead in tested:
-        point.together = intervals.interval(lead, design, critical)
+        point.together = intervals.of(lead, design, critical)
 
 
 def _choose(curve: Curve, data: Data, labels: Sequence[tuple[str, str]]) -> Chosen:
@@ -199,6 +200,6 @@ def _choose(curve: Curve, data: Data, labels: Sequence[tuple[str, str]]) -> Chos
     reported = Estimate(math.nan)
     if again is not None:
         near = again[0].near
-        reported = intervals.interval(again[1], second.design) if near else Estimate(again[1].value)
+        reported = intervals.of(again[1], second.design) if near else Estimate(again[1].value)
     sizes = (first.design.clusters.size, second.design.clusters.size)
     return Chosen(name, labels[number][1], count, sizes, Estimate(lead.value), reported)

@@ -46,8 +46,8 @@ def figure(curve: Curve) -> dict[str, bytes]:
 def _crosses(axes: Axes, points: Sequence[Point], colour: str, marker: str, label: str, tokens: bool) -> None:
     def bars(estimates: Sequence[Estimate]) -> list[list[float]]:
         # NaN draws no whisker: one of length 0 would look like certainty
-        below = [max(0.0, e.value - e.low) if e.bounded else math.nan for e in estimates]
-        above = [max(0.0, e.high - e.value) if e.bounded else math.nan for e in estimates]
+        below = [max(0.0, e.value - e.low) if e.interval.bounded else math.nan for e in estimates]
+        above = [max(0.0, e.high - e.value) if e.interval.bounded else math.nan for e in estimates]
         return [below, above]
 
     shares = [point.tokens if tokens else point.share for point in points]

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lmx_analysis.compare.pairing import documents_listed
-from lmx_analysis.guided_curve.linear import Cells
+from lmx_analysis.guided_curve.design import Cells
 from lmx_analysis.guided_runs import GuidedText, direction, fill_missing, guided_texts, metric_value, settings_of
 from lmx_analysis.runs import Run
 from lmx_plugins.errors import UserError, unknown

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from lmx_analysis.guided_curve import linear
-from lmx_analysis.guided_curve.linear import Cells, Design, Linear
+from lmx_analysis.guided_curve import design as estimates
+from lmx_analysis.guided_curve.design import Cells, Design
 from lmx_analysis.guided_curve.lines import Height, Knot, height
+from lmx_analysis.stats.linear import Linear
 
 CONTROL = "random"
 
@@ -54,9 +55,9 @@ def measure(
         cells, lines, roles: of each group; see `Group`. axis: ``share`` or ``tokens``; the latter in units of what the
             oracle alone writes for each problem, or the most that any group does where there is no such run.
     """
-    shares = [linear.share(each, design) for each in cells]
-    tokens = [linear.tokens(each, design) for each in cells]
-    accuracies = [linear.accuracy(each, design, number) for number, each in enumerate(cells)]
+    shares = [estimates.share(each, design) for each in cells]
+    tokens = [estimates.tokens(each, design) for each in cells]
+    accuracies = [estimates.accuracy(each, design, number) for number, each in enumerate(cells)]
     places, unit = shares, 1.0
     if axis == "tokens":
         whole = next((t for t, role in zip(tokens, roles, strict=True) if role == "oracle" and t.value > 0), None)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from lmx_analysis.guided_curve import intervals, lines
-from lmx_analysis.guided_curve.linear import Design
+from lmx_analysis.guided_curve.design import Design
 from lmx_analysis.guided_curve.measure import CONTROL, Measurement, control_of, is_control
 from lmx_analysis.guided_curve.model import Curve, Line, Point
 from lmx_analysis.tables import number
@@ -34,11 +34,11 @@ def of_ends(curve: Curve, measured: Measurement) -> None:
             f"{' and '.join(alike)}: all answers are right or all wrong; gaps and areas take each for as uncertain as "
             "two right and two wrong answers more would make it"
         )
-    found = intervals.interval(gap, measured.design)
+    found = intervals.of(gap, measured.design)
     sets = [p.gap for p in curve.points if p.gap] + [
         x for ln in curve.lines for x in (ln.area, ln.area_over_control) if x
     ]
-    if any(each.shape in ("outside", "all") for each in sets):
+    if any(not each.interval.bounded and each.interval.known for each in sets):
         curve.notes.append(
             f"oracle less base is {gap.value:+.4f}, 95 % interval {number(found.low, True)} to "
             f"{number(found.high, True)}: it may be nearly 0, so sets of some gaps or areas have no bounds (outside a "
@@ -60,14 +60,14 @@ def of_control(curve: Curve, measured: Measurement) -> None:
             curve.notes.append(f"{line.name}: no runs of {control} to compare with at the same share{runs}")
             continue
         far = [point for point in line.points if point.control is None or math.isnan(point.control.low)]
-        far = [point for point in far if point.difference is None or not point.difference.bounded]
+        far = [point for point in far if point.difference is None or not point.difference.interval.known]
         if far:
             ask = _asking(far)
             runs = f". Runs that would hit their shares: policy=random c=inf, {ask}" if ask else ""
             where = f"{lines.REACH:g} of {'share' if share else 'the tokens of the oracle alone'}"
             curve.notes.append(
-                f"{line.name}, {', '.join(p.label for p in far)}: no {CONTROL} run within {where} on both sides (or all "
-                f"answers alike), so no interval and no verdict{runs}"
+                f"{line.name}, {', '.join(p.label for p in far)}: no {CONTROL} run within {where} on both sides (or "
+                f"all answers alike), so no interval and no verdict{runs}"
             )
         if not line.common and line.area:
             curve.notes.append(

@@ -11,9 +11,10 @@ from typing import Any
 from rich.table import Table
 
 from lmx_analysis.guided_curve.figure import figure
-from lmx_analysis.guided_curve.intervals import LEVEL, Estimate
-from lmx_analysis.guided_curve.measure import CONTROL, is_control
+from lmx_analysis.guided_curve.intervals import Estimate
+from lmx_analysis.guided_curve.measure import CONTROL
 from lmx_analysis.guided_curve.model import Curve, Point
+from lmx_analysis.stats.intervals import LEVEL
 from lmx_analysis.tables import csv_text, json_text, number, sha256, table
 
 PACKAGES = ("lmx-eval", "numpy")
@@ -117,14 +118,20 @@ def _pair(estimate: Estimate | None, signed: bool = False) -> list[str]:
 def interval_text(estimate: Estimate, signed: bool = False) -> str:
     """Return an interval in words; empty where there is none."""
     low, high = number(estimate.low, signed), number(estimate.high, signed)
-    shown = {"bounded": f"[{low}, {high}]", "outside": f"to {low} or from {high}", "all": "any value", "none": ""}
-    return shown[estimate.shape]
+    shown = {
+        "bounded": f"[{low}, {high}]",
+        "outside": f"to {low} or from {high}",
+        "all": "any value",
+        "half": f"[{low}, {high}]",
+        "none": "",
+    }
+    return shown[estimate.interval.shape]
 
 
 def _columns(name: str, estimate: Estimate | None, shape: bool = False) -> dict[str, Any]:
     shown = estimate or NOTHING
     row: dict[str, Any] = {name: shown.value, f"{name}_low": shown.low, f"{name}_high": shown.high}
-    return row | ({f"{name}_interval": shown.shape} if shape else {})
+    return row | ({f"{name}_interval": shown.interval.shape} if shape else {})
 
 
 def _record(point: Point) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -31,7 +32,7 @@ def probability(share: float, k: float, runs: Sequence[Run] = ()) -> float | Non
     if known:
         (first, low), (last, high) = known[0], known[-1]
         found = first + wanted - low if wanted <= low else last + wanted - high
-        for (x0, y0), (x1, y1) in zip(known, known[1:], strict=False):
+        for (x0, y0), (x1, y1) in itertools.pairwise(known):
             if y0 < wanted <= y1:
                 found = x0 + (x1 - x0) * (wanted - y0) / (y1 - y0)
     return math.exp(found) if found <= 1e-9 else None

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from lmx_analysis import figures
 
 from lmx_analysis.guided_curve.curve import Options, guided_curve
-from lmx_analysis.guided_curve.linear import Cells
+from lmx_analysis.guided_curve.design import Cells
 from lmx_cli.main import app
 from lmx_plugins.errors import UserError
 from tests.unit.guided_tools import answer, write_guided_run
