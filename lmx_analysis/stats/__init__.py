@@ -9,14 +9,17 @@ from lmx_analysis.stats.clusters import cluster_sums, effective_clusters, number
 from lmx_analysis.stats.corrections import benjamini_hochberg, holm, max_t
 from lmx_analysis.stats.intervals import LEVEL, Interval, mean_t, newcombe, standard_error, wilson
 from lmx_analysis.stats.kinds import KINDS, Metric, metric_of
+from lmx_analysis.stats.missing import NONE_MISSING, Missing, judge_missing
 from lmx_analysis.stats.paired import Paired, compare_columns, compare_paired, mcnemar_exact
 from lmx_analysis.stats.signflip import flip_statistics
 
 __all__ = [
     "KINDS",
     "LEVEL",
+    "NONE_MISSING",
     "Interval",
     "Metric",
+    "Missing",
     "Paired",
     "benjamini_hochberg",
     "cluster_bootstrap",
@@ -26,6 +29,7 @@ __all__ = [
     "effective_clusters",
     "flip_statistics",
     "holm",
+    "judge_missing",
     "max_t",
     "mcnemar_exact",
     "mean_t",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -9,6 +10,8 @@ from numpy.typing import NDArray
 from statsmodels.stats.multitest import multipletests
 
 Floats = NDArray[np.float64]
+TIES = 1e-6
+"""Relative difference below which statistics are equal; null draws may be held in single precision."""
 
 
 def holm(p: Iterable[float]) -> list[float]:
@@ -30,28 +33,39 @@ def benjamini_hochberg(p: Iterable[float]) -> list[float]:
     return [float(q) for q in multipletests(values, method="fdr_bh")[1]] if values else []
 
 
-def max_t(observed: Sequence[float] | Floats, null: NDArray[np.floating]) -> list[float]:
+def max_t(
+    observed: Sequence[float] | Floats, null: NDArray[np.floating], p: Sequence[float] | None = None
+) -> list[float]:
     """Return p corrected by the step-down max-T method, which uses how the tests depend on each other.
 
     Args:
         observed: statistics, large where the hypothesis is doubtful, shape ``[tests]``; all on one scale.
         null: the same statistics under no difference, drawn jointly, shape ``[draws, tests]``.
+        p: each test's own p. Where it is larger than the null draws give, as for an exact or a more careful test, the
+            statistic is lowered to the value that has this p; no corrected p is below it.
 
     P. H. Westfall and S. S. Young, Resampling-Based Multiple Testing, 1993, algorithm 4.1 (there 2.8 for p). Tests are
     taken in order of their statistics; each is compared with the largest null statistic among itself and those after
     it, and p never falls along that order. Of equal tests it corrects nothing; of independent ones as much as Holm.
     One is added to both counts, so p is at least 1 / (draws + 1).
     """
-    t = np.asarray(observed, dtype=np.float64)
+    t = np.array(observed, dtype=np.float64)
+    if t.size == 1 and p is not None:
+        return [float(p[0])]
     if not t.size:
         return []
-    order = np.argsort(-t, kind="stable")
     draws = null.shape[0]
+    own = np.zeros(t.size) if p is None else np.asarray(p, dtype=np.float64)
+    for test in range(t.size) if p is not None else ():
+        rank = math.ceil(own[test] * (draws + 1) - 1e-9) - 1
+        if rank > int((null[:, test] >= t[test] * (1 - TIES)).sum()):
+            t[test] = np.partition(null[:, test], draws - rank)[draws - rank]
+    order = np.argsort(-t, kind="stable")
     corrected = np.empty(t.size)
     largest = np.full(draws, -np.inf)
     for test in order[::-1]:
         np.maximum(largest, null[:, test], out=largest)
-        reached = int((largest >= t[test] * (1 - 1e-9)).sum())
+        reached = int((largest >= t[test] * (1 - TIES)).sum())
         corrected[test] = (1 + reached) / (draws + 1)
-    corrected[order] = np.maximum.accumulate(corrected[order])
+    corrected[order] = np.maximum.accumulate(np.maximum(corrected, own)[order])
     return [float(q) for q in corrected]

@@ -16,8 +16,8 @@ class Metric:
     """What a metric says of itself.
 
     Attributes:
-        kind: ``rate`` (each text is 0 or 1: right or wrong), ``score`` (a mark on some scale), ``count`` (how many, from
-            0) or ``cost`` (tokens, seconds, from 0). Undeclared metrics are scores.
+        kind: ``rate`` (each text is 0 or 1: right or wrong), ``score`` (a mark on some scale), ``count`` (how many,
+            from 0) or ``cost`` (tokens, seconds, from 0). Undeclared metrics are scores.
         higher_is_better: None for a metric without a direction.
         low, high: the least and the greatest value there can be; infinite where there is no such bound.
     """

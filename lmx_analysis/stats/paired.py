@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -147,12 +147,11 @@ def _of_means(x: Floats, y: Floats, total: Floats, size: Floats, flipped: signfl
     p, interval, test = flipped.p, flipped.interval, signflip.METHOD
     if skew.evidently_skewed(residual) and interval.known:
         p_skew, corrected = skew.hall_test(total, size)
-        test = f"{signflip.METHOD} and {skew.METHOD}"
         if corrected.known:
             p, interval = max(p, p_skew), interval.hull(corrected)
     if clustered:
         test += f", {total.size} clusters"
     return Paired(
         n, total.size, int(np.count_nonzero(total)), effective_clusters(size), float(x.mean()), float(y.mean()), d,
-        Interval(interval.low, interval.high, interval.level, test, interval.withheld), p, test, skew.skewness(residual),
+        replace(interval, method=test), p, test, skew.skewness(residual),
     )  # fmt: skip

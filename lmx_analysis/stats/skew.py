@@ -13,8 +13,8 @@ from lmx_analysis.stats.intervals import LEVEL, Interval
 Floats = NDArray[np.float64]
 METHOD = "skew-corrected t"
 EVIDENT = 1.5
-"""|z| of the test of skewness from which the correction takes part. Always taking part, it costs power where differences
-are symmetric (0.66 to 0.63 at 20 normal ones); at 1.96 it comes too late for ten exponential ones."""
+"""|z| of the test of skewness from which the correction takes part. Always taking part, it costs power where
+differences are symmetric (0.66 to 0.63 at 20 normal ones); at 1.96 it comes too late for ten exponential ones."""
 STRONG = 2.0
 """Skewness of cluster sums (an exponential distribution has 2) from which a reader is warned."""
 
