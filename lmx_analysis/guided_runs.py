@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lmx_analysis.compare.scores import main_metrics
+from lmx_analysis.compare.scores import declared_metric, main_metrics
 from lmx_analysis.runs import Run, find_runs
+from lmx_analysis.stats import Metric
 from lmx_plugins.errors import UserError, unknown
 
 REPLACED = "replaced"
@@ -200,36 +201,45 @@ def metric_value(values: dict[str, Any], metric: str) -> float:
     return float(value) if isinstance(value, (int, float)) else math.nan
 
 
-def fill_missing(values: NDArray[np.float64], metric: str, higher: bool | None) -> tuple[NDArray[np.float64], float]:
+def fill_missing(values: NDArray[np.float64], name: str, metric: Metric) -> tuple[NDArray[np.float64], float]:
     """Return values with a worst one in place of missing ones (NaN), and that value; NaN where none is missing.
 
-    An answer without a value is as bad as the worst that is known: 0 where more is better (or less, if any answer has
-    less), else the largest of `values`. So a run gains nothing by not answering.
+    An answer without a value is as bad as an answer can be, so that a run gains nothing by not answering: the metric's
+    own bound if it has one, else the worst of `values`, 0 counted among them where more is better.
 
     Args:
-        values: of all answers that are to be compared, of any shape. higher: whether more is better; None if unknown.
+        values: of all answers that are to be compared, of any shape. name: of the metric, for messages.
 
     Raises:
-        UserError: a value is infinite, so that there is no mean, or some are missing and nobody says what is worse.
+        UserError: a value is infinite, so that there is no mean, or some are missing and nothing says what is worse.
     """
-    if np.isinf(values).any():
+    infinite, missing = np.isinf(values), np.isnan(values)
+    if infinite.any():
         raise UserError(
-            f"{int(np.isinf(values).sum())} answers have an infinite {metric}, so it has no mean: choose another "
-            "metric with --metric, or leave these runs out"
+            f"{int(infinite.sum())} answers have an infinite {name}, so it has no mean: choose another metric with "
+            "--metric, or leave these runs out"
         )
-    missing = np.isnan(values)
     if not missing.any():
         return values, math.nan
-    if higher is None or (not higher and missing.all()):
+    higher, known = metric.higher_is_better, values[~missing]
+    bound = {True: metric.low, False: metric.high}.get(higher, math.nan)  # type: ignore[call-overload]
+    if higher is None or (not higher and math.isinf(bound) and not known.size):
         raise UserError(
-            f"{int(missing.sum())} answers have no {metric}, and nothing says what a missing one is worth: choose "
+            f"{int(missing.sum())} answers have no {name}, and nothing says what a missing one is worth: choose "
             "another metric with --metric, or declare its higher_is_better in the task"
         )
-    worst = min(0.0, float(values[~missing].min(initial=0.0))) if higher else float(values[~missing].max())
-    return np.where(missing, worst, values), worst
+    if math.isinf(bound):
+        bound = min(0.0, float(known.min(initial=0.0))) if higher else float(known.max())
+    return np.where(missing, bound, values), bound
 
 
-def direction(run: Run, task: str, metric: str) -> bool | None:
-    """Return whether more of a metric is better, as the run's results say; None if they do not."""
-    known = ((run.results.get("higher_is_better") or {}).get(task) or {}).get(metric)
-    return None if known is None else bool(known)
+def metric_in(runs: Sequence[Run], tasks: Sequence[str], name: str) -> Metric:
+    """Return what a metric is, as the tasks declare it.
+
+    Raises:
+        UserError: the tasks disagree.
+    """
+    kinds = {declared_metric(runs, task, name) for task in tasks}
+    if len(kinds) > 1:
+        raise UserError(f"the tasks disagree on what {name} is: choose one of {', '.join(tasks)} with --task")
+    return kinds.pop()

@@ -189,14 +189,13 @@ def _choose(curve: Curve, data: Data, labels: Sequence[tuple[str, str]]) -> Chos
                 continue
             count += 1
             if best is None or sign * found[1].value > best[0]:
-                best = (sign * found[1].value, first.groups.index(group), found[1], line.name)
+                best = (sign * found[1].value, group.number, found[1], line.name)
     if best is None:
         raise UserError(
             f"--split has nothing to choose from: no point has {CONTROL} runs within {lines.REACH:g} around it"
         )
     _, number, lead, name = best
-    chosen = second.groups[number]
-    again = _leads(second, name)[[id(g) for g in second.line(name)].index(id(chosen))]
+    again = _leads(second, name)[[group.number for group in second.line(name)].index(number)]
     reported = Estimate(math.nan)
     if again is not None:
         near = again[0].near

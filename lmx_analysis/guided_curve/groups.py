@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from lmx_analysis.compare.pairing import documents_listed
 from lmx_analysis.guided_curve.design import Cells
-from lmx_analysis.guided_runs import GuidedText, direction, fill_missing, guided_texts, metric_value, settings_of
+from lmx_analysis.guided_runs import GuidedText, fill_missing, guided_texts, metric_in, metric_value, settings_of
 from lmx_analysis.runs import Run
+from lmx_analysis.stats import Metric
 from lmx_plugins.errors import UserError, unknown
 
 # What all runs of one curve must have in common: the two models and how each of them samples.
@@ -65,7 +66,7 @@ class Data:
     Attributes:
         clusters: the number of each document's cluster, shape ``[documents]``.
         higher: whether more of the metric is better; None if the runs do not say.
-        rate: whether the metric is a share of right answers; see `_is_rate`.
+        rate: whether the metric is a share of right answers; declared, or undeclared and all values 0 or 1.
     """
 
     groups: list[Group]
@@ -125,28 +126,29 @@ def read_groups(
         _group(settings_by_group[name], {seed: found for seed, (_, found) in sorted(seeds.items())}, keys)
         for name, seeds in by_group.items()
     ]
-    higher = _direction(runs, tasks, metric)
-    groups = _filled(groups, metric, higher, notes)
-    clusters_ = np.array([numbers[label] for label in labels], dtype=np.intp)
-    return Data(groups, clusters_, notes, higher, _is_rate(groups))
+    found = metric_in(runs, [task for task in tasks if any(task in run.sample_files for run in runs)], metric)
+    groups = _filled(groups, metric, found, notes)
+    rate = found.kind == "rate" or (not _declared(runs, tasks, metric) and _zero_one(groups))
+    return Data(
+        groups, np.array([numbers[label] for label in labels], dtype=np.intp), notes, found.higher_is_better, rate
+    )
 
 
-def _is_rate(groups: Sequence[Group]) -> bool:
+def _declared(runs: Sequence[Run], tasks: Sequence[str], metric: str) -> bool:
+    """Whether a task says what kind of metric it is."""
+    configs = [run.results.get("configs", {}).get(task) or {} for run in runs for task in tasks]
+    declared = [(each.get("metadata") or {}).get("metric_kinds") or {} for each in configs]
+    return any(metric in each for each in declared)
+
+
+def _zero_one(groups: Sequence[Group]) -> bool:
     """Whether all answers of all runs have 0 or 1."""
-    return all(np.isin(group.cells.correct, (0.0, 1.0)).all() for group in groups)
+    return all(bool(np.isin(group.cells.correct, (0.0, 1.0)).all()) for group in groups)
 
 
-def _direction(runs: Sequence[Run], tasks: Sequence[str], metric: str) -> bool | None:
-    said = {direction(run, task, metric) for run in runs for task in tasks if task in run.sample_files} - {None}
-    if len(said) > 1:
-        raise UserError(f"the runs disagree on whether more {metric} is better: give runs of one version of the task")
-    return next(iter(said), None)
-
-
-def _filled(groups: Sequence[Group], metric: str, higher: bool | None, notes: list[str]) -> list[Group]:
+def _filled(groups: Sequence[Group], name: str, metric: Metric, notes: list[str]) -> list[Group]:
     """Return groups without missing values: each counts as the worst one; a note says where and what."""
-    values = np.concatenate([group.cells.correct.ravel() for group in groups])
-    _, worst = fill_missing(values, metric, higher)
+    _, worst = fill_missing(np.concatenate([group.cells.correct.ravel() for group in groups]), name, metric)
     if math.isnan(worst):
         return list(groups)
     filled, lost = [], []
@@ -154,10 +156,11 @@ def _filled(groups: Sequence[Group], metric: str, higher: bool | None, notes: li
         missing = np.isnan(group.cells.correct)
         filled.append(replace(group, cells=replace(group.cells, correct=np.where(missing, worst, group.cells.correct))))
         if missing.any():
-            name = " ".join([group.policy, *(f"{n}={group.settings[n]:g}" for n in ("c", "k") if n in group.settings)])
-            lost.append(f"{name} {int(missing.sum())} of {missing.size}")
-    why = "wrong" if worst == 0 and higher else "the worst value of all runs"
-    notes.append(f"answers without {metric} count as {worst:g}, {why}: {', '.join(lost)}")
+            settings = [f"{n}={group.settings[n]}" for n in ("c", "k", "prob") if n in group.settings]
+            lost.append(f"{' '.join([group.policy, *settings])} {int(missing.sum())} of {missing.size}")
+    notes.append(
+        f"answers without {name} (not parsed, for instance) count as {worst:g}, the worst there is: {', '.join(lost)}"
+    )
     return filled
 
 

@@ -53,16 +53,25 @@ def of_share(estimate: Linear, design: Design) -> Estimate:
 def of_accuracy(estimate: Linear, cells: Cells, design: Design) -> Estimate:
     """Return the interval of one group's accuracy.
 
-    Wilson's for a rate with one seed and independent documents, and where all answers are right or all are wrong (then
-    with n = effective clusters); else by Student's t over documents, within 0 to 1 for a rate.
+    A score's is Student's t over documents. A rate's is Wilson's: with one seed and independent documents as it stands,
+    and where all answers are right or all are wrong with n = effective clusters. With several seeds or clusters it is
+    Wilson's with the sample size that would give the same standard error, at most the number of answers, and the point
+    of Student's t (N. Dean and M. Pagano, Journal of Survey Statistics and Methodology 3, 2015, pages 484-503): near 0
+    and 1 a t interval holds the truth in 90 % of studies only.
     """
-    value = estimate.value
+    value, answers = estimate.value, cells.correct.size
     if not design.rate or design.count < 2:
         return of(estimate, design)
     single = len(cells.correct) == 1 and not design.clustered and bool(np.isin(cells.correct, (0.0, 1.0)).all())
     if single or value in (0.0, 1.0):
         return Estimate(value, wilson(value * design.effective, design.effective))
-    return of_share(estimate, design)
+    spread = value * (1 - value)
+    size = spread / estimate.variance if estimate.se > 0 else math.inf
+    size = min(size, answers)
+    t2 = student(design.df(estimate)) ** 2
+    middle, half = value + t2 / (2 * size), math.sqrt(t2 * spread / size + (t2 / (2 * size)) ** 2)
+    ends = ((middle - half) / (1 + t2 / size), (middle + half) / (1 + t2 / size))
+    return Estimate(value, Interval(*ends, method="Wilson, effective n"))
 
 
 def ratio(numerator: Linear, denominator: Linear, design: Design, critical: float | None = None) -> Estimate:

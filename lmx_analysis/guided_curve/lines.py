@@ -1,9 +1,10 @@
 """Lines through measured points: their height at a share, and the area between two of them where both were measured.
 
 Accuracy is seldom straight in the share, and a chord under a bent line makes a difference out of nothing where two
-lines have their points at different places. So between two points a line is a parabola: the chord, with the mean of the
-curvatures that its two ends have, each from the point and its two neighbours. It runs through all points, is straight
-where they are, and is linear in the accuracies.
+lines have their points at different places. So between two points more than `REACH` apart a line is a parabola: the
+chord, with the mean of the curvatures that its two ends have, each from the point and its two neighbours. It runs
+through all points, is straight where they are, and is linear in the accuracies. Nearer points are joined by the chord:
+the curvature would cost more certainty than it saves error.
 """
 
 from __future__ import annotations
@@ -100,7 +101,7 @@ def _panels(line: Sequence[Knot]) -> list[_Panel]:
         bends[middle].append((after - before) / ((right.x - left.x) * 0.5))
     found = []
     for (left, right), (one, other) in zip(itertools.pairwise(line), itertools.pairwise(bends), strict=True):
-        known = [*one, *other]
+        known = [*one, *other] if right.x.value - left.x.value > REACH else []
         found.append(_Panel(left, right, _mean(known) if known else None))
     return found
 

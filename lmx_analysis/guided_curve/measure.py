@@ -18,8 +18,9 @@ CONTROL = "random"
 
 @dataclass(frozen=True)
 class Measured:
-    """One group of runs: its line, what it cost and what it reached; `knot` is its place on the curve."""
+    """One group of runs, by its `number`: its line, what it cost and what it reached; `knot` is its place."""
 
+    number: int
     line: str
     role: str
     cells: Cells
@@ -66,9 +67,9 @@ def measure(
         if most > 0:
             places = [t * (1 / unit) if whole is None else t / whole for t in tokens]
     groups = [
-        Measured(line, role, each, share, count, Knot(place, y))
-        for line, role, each, share, count, place, y in zip(
-            lines, roles, cells, shares, tokens, places, accuracies, strict=True
+        Measured(number, *parts, Knot(place, y))
+        for number, (*parts, place, y) in enumerate(
+            zip(lines, roles, cells, shares, tokens, places, accuracies, strict=True)
         )
     ]
     return Measurement(design, groups, unit, {g.role: g for g in groups if g.role != "point"})

@@ -74,10 +74,16 @@ def of_control(curve: Curve, measured: Measurement) -> None:
                 f"{line.name}: no range in which it and {control_of(line.name)} both have runs at most "
                 f"{2 * lines.REACH:g} apart, so their areas are not compared"
             )
+        beyond = [point.label for point in line.points if point.control and not _within(point, measured, line)]
+        if beyond:
+            curve.notes.append(
+                f"beyond the {curve.options.axis}s of the {CONTROL} runs, so compared with a line to an end: "
+                f"{line.name} {', '.join(beyond)}"
+            )
     if any(point.control for point in curve.points):
         curve.notes.append(
             f"{CONTROL} at the same {curve.options.axis} is read off the line through the {CONTROL} runs and the two "
-            "ends, linearly between the neighbours"
+            "ends, between the neighbours"
         )
     if curve.simultaneous > 1:
         what = "least" if curve.higher is False else "greatest"
@@ -86,6 +92,13 @@ def of_control(curve: Curve, measured: Measurement) -> None:
             f"{what} is the best of {curve.simultaneous}, so it looks better than it is (--split reports it on "
             "documents that it was not chosen on)"
         )
+
+
+def _within(point: Point, measured: Measurement, line: Line) -> bool:
+    """Whether a point lies between random runs, not between one and an end."""
+    places = [each.knot.x.value for each in measured.line(control_of(line.name))]
+    own = measured.line(line.name)[line.points.index(point)].knot.x.value
+    return min(places) <= own <= max(places)
 
 
 def _asking(points: Sequence[Point]) -> str:
