@@ -50,10 +50,11 @@ def console() -> Console:
 
 
 def csv_text(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Return rows of equal keys as CSV; None and NaN are empty cells."""
+    """Return rows as CSV, with the keys of all of them as columns; None, NaN and what a row lacks are empty cells."""
     out = io.StringIO()
     if rows:
-        writer = csv.DictWriter(out, fieldnames=list(rows[0]), lineterminator="\n")
+        names = list(dict.fromkeys(key for row in rows for key in row))
+        writer = csv.DictWriter(out, fieldnames=names, lineterminator="\n")
         writer.writeheader()
         writer.writerows({key: "" if _nothing(value) else value for key, value in row.items()} for row in rows)
     return out.getvalue()

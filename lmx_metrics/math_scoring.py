@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 
-from lmx_metrics.aggregation import ByDomain
+from lmx_metrics.aggregation import ByDomain, domain_rows
 from lmx_metrics.math_answer import extract
 from lmx_metrics.math_equivalence import exact_match, math_equal
 from lmx_metrics.text import trace_of
@@ -45,21 +44,7 @@ class Breakdown(ByDomain):
 def breakdown(items: Sequence[Mapping[str, float | str]]) -> Breakdown:
     """One row for each value of `domain`, in alphabetical order: `n`, and mean and standard error of every metric.
 
-    The standard error is s / sqrt(n) with n - 1 in s, as lm_eval's; it is left out for a single problem.
+    The standard error is s / sqrt(n) with n - 1 in s, as lm_eval's; it is left out for a single problem, and where all
+    values are alike. See `domain_rows`.
     """
-    groups: dict[str, list[Mapping[str, float | str]]] = {}
-    for item in items:
-        groups.setdefault(str(item["domain"]), []).append(item)
-    rows: list[dict[str, float | str]] = []
-    for domain, members in sorted(groups.items()):
-        n = len(members)
-        row: dict[str, float | str] = {"domain": domain, "n": n}
-        for name in members[0]:
-            if name == "domain":
-                continue
-            values = [float(member[name]) for member in members]
-            row[name] = mean = sum(values) / n
-            if n > 1:
-                row[f"{name}_stderr"] = math.sqrt(sum((value - mean) ** 2 for value in values) / (n - 1) / n)
-        rows.append(row)
-    return Breakdown(rows)
+    return Breakdown(domain_rows(items, stderr=True))

@@ -100,7 +100,8 @@ def leaderboard(runs: list[Run]) -> list[dict[str, Any]]:
                 better = 0 if higher is None else 1 if higher else -1
                 metric = name if label in ("", "none") else f"{name},{label}"
                 blank = {"metric": metric, "better": better, "values": [None] * len(runs)}
-                stderr = _number(entry.get(f"{name}_stderr,{label}"))
+                # values that are all alike have a standard error of 0, which tells nothing of how they vary
+                stderr = _number(entry.get(f"{name}_stderr,{label}")) or None
                 rows.setdefault(metric, blank)["values"][number] = [_number(entry[key]), stderr, n]
     return [{"task": task, "rows": list(rows.values())} for task, rows in tables.items() if rows]
 
