@@ -48,7 +48,7 @@ def former(groups: Sequence[Cells], resamples: int, seed: int) -> list[Former]:
         s = len(each.correct)
         seeds = np.vstack([np.ones(s), rng.multinomial(s, np.full(s, 1 / s), size=resamples)])
         right, oracle, total = (
-            ((seeds @ values) * documents).sum(axis=1) for values in (each.correct, each.oracle, each.total)
+            ((documents @ values.T) * seeds).sum(axis=1) for values in (each.correct, each.oracle, each.total)
         )
         found.append(Former(oracle / total, right / (n * s)))
     return found
@@ -82,5 +82,10 @@ def former_area(groups: Sequence[Former], base: Former, oracle: Former) -> Float
 def former_lead(point: Former, control: Sequence[Former]) -> Floats:
     """Return the lead over the line through the control, ends included, at the point's share, however far away."""
     shares, accuracies = line(control)
-    heights = [np.interp(x, s, a) for x, s, a in zip(point.share, shares, accuracies, strict=True)]
-    return point.accuracy - np.array(heights)
+    at = point.share[:, None]
+    left = np.clip((shares <= at).sum(axis=1) - 1, 0, shares.shape[1] - 2)[:, None]
+    (x0, y0), (x1, y1) = (
+        tuple(np.take_along_axis(each, left + step, axis=1)[:, 0] for each in (shares, accuracies)) for step in (0, 1)
+    )
+    weight = np.clip((point.share - x0) / np.maximum(x1 - x0, 1e-12), 0, 1)
+    return point.accuracy - (y0 + weight * (y1 - y0))

@@ -222,7 +222,7 @@ def fill_missing(values: NDArray[np.float64], name: str, metric: Metric) -> tupl
     if not missing.any():
         return values, math.nan
     higher, known = metric.higher_is_better, values[~missing]
-    bound = {True: metric.low, False: metric.high}.get(higher, math.nan)  # type: ignore[call-overload]
+    bound = metric.low if higher else metric.high
     if higher is None or (not higher and math.isinf(bound) and not known.size):
         raise UserError(
             f"{int(missing.sum())} answers have no {name}, and nothing says what a missing one is worth: choose "

@@ -62,8 +62,8 @@ def guided_curve(
     """
     from lmx_analysis.figures import require_matplotlib
     from lmx_analysis.guided_curve import output as outputs
-    from lmx_analysis.guided_curve.curve import Options
     from lmx_analysis.guided_curve.curve import guided_curve as estimate_curve
+    from lmx_analysis.guided_curve.model import Options
     from lmx_analysis.tables import console, json_text, write_files
 
     if output is not None:

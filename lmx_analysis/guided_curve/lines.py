@@ -1,7 +1,7 @@
 """Lines through measured points: their height at a share, and the area between two of them where both were measured.
 
 Accuracy is seldom straight in the share, and a chord under a bent line makes a difference out of nothing where two
-lines have their points at different places. So between two points more than `REACH` apart a line is a parabola: the
+lines have their points at different places. So between two points more than `STRAIGHT` apart a line is a parabola: the
 chord, with the mean of the curvatures that its two ends have, each from the point and its two neighbours. It runs
 through all points, is straight where they are, and is linear in the accuracies. Nearer points are joined by the chord:
 the curvature would cost more certainty than it saves error.
@@ -17,6 +17,8 @@ from lmx_analysis.stats.linear import Linear
 
 REACH = 0.1
 """How far from a measured share a line still says something, in shares."""
+STRAIGHT = 0.15
+"""The longest stretch over which a line is its chord."""
 MERGED = 0.02
 """Points nearer than this count as one: a line through both would be all slope."""
 WIDEST = 0.3
@@ -101,7 +103,7 @@ def _panels(line: Sequence[Knot]) -> list[_Panel]:
         bends[middle].append((after - before) / ((right.x - left.x) * 0.5))
     found = []
     for (left, right), (one, other) in zip(itertools.pairwise(line), itertools.pairwise(bends), strict=True):
-        known = [*one, *other] if right.x.value - left.x.value > REACH else []
+        known = [*one, *other] if right.x.value - left.x.value > STRAIGHT else []
         found.append(_Panel(left, right, _mean(known) if known else None))
     return found
 

@@ -67,10 +67,8 @@ def measure(
         if most > 0:
             places = [t * (1 / unit) if whole is None else t / whole for t in tokens]
     groups = [
-        Measured(number, *parts, Knot(place, y))
-        for number, (*parts, place, y) in enumerate(
-            zip(lines, roles, cells, shares, tokens, places, accuracies, strict=True)
-        )
+        Measured(number, lines[number], roles[number], each, shares[number], tokens[number], Knot(places[number], y))
+        for number, (each, y) in enumerate(zip(cells, accuracies, strict=True))
     ]
     return Measurement(design, groups, unit, {g.role: g for g in groups if g.role != "point"})
 

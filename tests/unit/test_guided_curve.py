@@ -11,7 +11,8 @@ import pytest
 from typer.testing import CliRunner
 
 from lmx_analysis import figures
-from lmx_analysis.guided_curve.curve import Options, guided_curve
+from lmx_analysis.guided_curve.curve import guided_curve
+from lmx_analysis.guided_curve.model import Options
 from lmx_cli.main import app
 from lmx_plugins.errors import UserError
 from tests.unit.guided_tools import answer, write_guided_run
