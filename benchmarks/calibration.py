@@ -18,7 +18,7 @@ import time
 from dataclasses import asdict
 
 from calibration_rows import Row
-from common import machine, report
+from common import keep, machine
 
 MODULES = ("calibration_paired", "calibration_many", "calibration_curve")
 
@@ -40,19 +40,20 @@ def main() -> None:
     parser.add_argument("--only", help="one of " + ", ".join(MODULES))
     arguments = parser.parse_args()
     modules = [arguments.only] if arguments.only else [name for name in MODULES if importlib.util.find_spec(name)]
-    found: list[Row] = []
-    group, start = "", time.process_time()
+    group, whole = "", 0.0
     for name in modules:
+        start, found = time.process_time(), []
         for row in importlib.import_module(name).rows(arguments.quick):
             if row.group != group:
                 group = row.group
                 print(f"\n{group:62}{'nominal':>9}{'before':>9}{'after':>9}{'± se':>8}{'N':>7}")
             print(line(row), flush=True)
             found.append(row)
-    seconds = time.process_time() - start
-    print(f"\n{seconds:.0f} s of processor time")
-    if not arguments.quick and not arguments.only:
-        report("calibration", {"machine": machine(), "seconds": round(seconds), "rows": [asdict(row) for row in found]})
+        seconds = time.process_time() - start
+        whole += seconds
+        if not arguments.quick:
+            keep(name, {"machine": machine(), "seconds": round(seconds), "rows": [asdict(row) for row in found]})
+    print(f"\n{whole:.0f} s of processor time")
 
 
 if __name__ == "__main__":

@@ -67,7 +67,8 @@ def main() -> None:
     console.print("[bold]3. The table[/]")
     table = Table("measure", "value", "standard error")
     for name, words in ROWS.items():
-        table.add_row(words, f"{scores[f'{name},none']:.3f}", f"{scores[f'{name}_stderr,none']:.3f}")
+        error = scores[f"{name}_stderr,none"]  # 0 where all values are alike, which tells nothing
+        table.add_row(words, f"{scores[f'{name},none']:.3f}", f"{error:.3f}" if error else "—")
     decoding = results["config"]["decoding"]
     table.add_row("share of tokens by the oracle", f"{decoding['oracle_share']:.3f}", "")
     table.add_row("tokens per second", f"{decoding['tokens_per_second']:.1f}", "")

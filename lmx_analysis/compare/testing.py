@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from lmx_analysis.compare.pairing import Key, TaskSamples
 from lmx_analysis.compare.scores import ScoreRow
 from lmx_analysis.stats import (
     NONE_MISSING,
+    Interval,
     Metric,
     Missing,
     Paired,
@@ -179,8 +180,9 @@ def test_task(data: TaskData, correction: str, resamples: int, seed: int) -> tup
         tested = compare_columns(a, b, data.clusters, rate=exact, resamples=resamples, seed=seed)
         for column, paired in zip(columns, tested, strict=True):
             missing = _missing(data, column, resamples, seed)
-            each = Difference(column.row, column.name, column.metric, column.selected, paired, missing)
-            found.append(Difference(**{**each.__dict__, "correction": correction}))
+            paired = replace(paired, interval=_within(paired.interval, column.metric))
+            row, name, chosen = column.row, column.name, column.selected
+            found.append(Difference(row, name, column.metric, chosen, paired, missing, correction=correction))
     for name in dict.fromkeys(each.run for each in found):
         notes += _notes(data, name, [each for each in found if each.run == name])
     return found, notes
@@ -210,6 +212,14 @@ def _missing(data: TaskData, column: Column, resamples: int, seed: int) -> Missi
     )
 
 
+def _within(interval: Interval, metric: Metric) -> Interval:
+    """Cut an interval at the largest difference that the metric allows."""
+    if not (interval.known and metric.bounded):
+        return interval
+    most = metric.high - metric.low
+    return replace(interval, low=max(interval.low, -most), high=min(interval.high, most))
+
+
 def _dropped(data: TaskData) -> list[str]:
     dropped: dict[tuple[str, int], list[str]] = defaultdict(list)
     for column in data.columns:
@@ -230,12 +240,17 @@ def _notes(data: TaskData, name: str, found: Sequence[Difference]) -> list[str]:
             amount = f"only {count} clusters" if effective > count - 1 else f"{count} clusters of unequal size"
             tell = "" if effective > count - 1 else f", which tell as much as {effective:.1f} equal ones"
             notes.append(f"{where}: {amount}{tell}; with fewer than {FEW_CLUSTERS} p is rough")
-    skewed = [each for each in shown if abs(each.paired.skewness) >= skew.STRONG and not _rare(each)]
+    # where values are bounded, and where few documents differ at all, no rare document can outweigh the others
+    skewed = [
+        each
+        for each in shown
+        if abs(each.paired.skewness) >= skew.STRONG and not each.metric.bounded and not _rare(each)
+    ]
     if skewed:
         notes.append(
-            f"{where}: the differences of {listed(each.row.metric for each in skewed)} are strongly skewed (a few "
-            "documents carry them), so that p may be too small: up to 0.12 instead of 0.05 for 10 such documents, 0.07 "
-            "for 100; look at these documents"
+            f"{where}: the differences of {listed(each.row.metric for each in skewed)} are strongly skewed: a few "
+            "documents differ by much more than the others, and p may be too small, more so the fewer documents there "
+            "are (docs/statistics.md has figures); look at these documents"
         )
     alike = [
         each for each in shown if each.paired.interval.known and each.paired.interval.low == each.paired.interval.high

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from statsmodels.stats.multitest import multipletests
 
 Floats = NDArray[np.float64]
 TIES = 1e-6
@@ -19,8 +18,11 @@ def holm(p: Iterable[float]) -> list[float]:
 
     S. Holm, Scandinavian Journal of Statistics 6, 1979, pages 65-70.
     """
-    values = list(p)
-    return [float(q) for q in multipletests(values, method="holm")[1]] if values else []
+    values = np.array(list(p), dtype=np.float64)
+    order = np.argsort(values, kind="stable")
+    corrected = np.empty(values.size)
+    corrected[order] = np.maximum.accumulate(values[order] * np.arange(values.size, 0, -1))
+    return [float(q) for q in np.minimum(corrected, 1.0)]
 
 
 def benjamini_hochberg(p: Iterable[float]) -> list[float]:
@@ -29,8 +31,12 @@ def benjamini_hochberg(p: Iterable[float]) -> list[float]:
     Y. Benjamini and Y. Hochberg, Journal of the Royal Statistical Society B 57, 1995, pages 289-300. It holds for
     independent and positively dependent tests.
     """
-    values = list(p)
-    return [float(q) for q in multipletests(values, method="fdr_bh")[1]] if values else []
+    values = np.array(list(p), dtype=np.float64)
+    order = np.argsort(-values, kind="stable")
+    corrected = np.empty(values.size)
+    scaled = values[order] * values.size / np.arange(values.size, 0, -1)
+    corrected[order] = np.minimum.accumulate(scaled)
+    return [float(q) for q in np.minimum(corrected, 1.0)]
 
 
 def max_t(

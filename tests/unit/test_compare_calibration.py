@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from pathlib import Path
 
 import pytest
@@ -11,8 +10,7 @@ from scipy import stats
 
 @pytest.fixture
 def calibration(monkeypatch):
-    """The benchmark's simulation; statsmodels collects garbage at every correction, which costs most of the time."""
-    monkeypatch.setattr(gc, "collect", lambda *_: 0)
+    """The benchmark's simulation."""
     monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "benchmarks"))
     import calibration_many
 

@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 from scipy import stats
+from statsmodels.stats.multitest import multipletests
 
 from lmx_analysis.stats import (
     Metric,
@@ -34,6 +35,14 @@ def test_holm_and_benjamini_hochberg_by_hand():
     assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
     assert benjamini_hochberg([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.04, 0.04])
     assert holm([]) == benjamini_hochberg([]) == max_t([], np.empty((5, 0))) == []
+
+
+def test_holm_and_benjamini_hochberg_equal_statsmodels():
+    rng = np.random.default_rng(1)
+    for n in (1, 5, 40):
+        p = np.round(rng.random(n) ** 3, 2)  # with ties
+        assert holm(p) == pytest.approx(multipletests(p, method="holm")[1])
+        assert benjamini_hochberg(p) == pytest.approx(multipletests(p, method="fdr_bh")[1])
 
 
 def test_max_t_of_equal_tests_corrects_nothing_and_of_independent_ones_as_holm():
