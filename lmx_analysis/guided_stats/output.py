@@ -14,9 +14,10 @@ import pandas as pd
 from rich.table import Table
 
 from lmx_analysis.figures import COLOURS, new_figure, rendered
-from lmx_analysis.guided_stats.correlation import LEVEL, Correlation, correlate
+from lmx_analysis.guided_stats.correlation import Correlation, correlate
 from lmx_analysis.guided_stats.measures import ATTENTION_MEASURES, TOKEN_MEASURES
 from lmx_analysis.guided_stats.statistics import Statistics
+from lmx_analysis.stats import LEVEL
 from lmx_analysis.tables import csv_text, json_text, number, p_value, sha256, table
 
 MEASURES = (*TOKEN_MEASURES, *ATTENTION_MEASURES, "normalized_position", "oracle_tokens")
