@@ -198,7 +198,10 @@ def metric_value(values: dict[str, Any], metric: str) -> float:
     An infinite value is a value and stays infinite.
     """
     value = values.get(metric)
-    return float(value) if isinstance(value, (int, float)) else math.nan
+    try:
+        return float(value) if isinstance(value, (int, float)) else math.nan
+    except OverflowError:  # a whole number beyond every float
+        return math.inf
 
 
 def fill_missing(values: NDArray[np.float64], name: str, metric: Metric) -> tuple[NDArray[np.float64], float]:

@@ -117,8 +117,9 @@ def test_missing_without_a_direction_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("higher", [True, False])
-def test_infinite_values_are_not_dropped(tmp_path: Path, higher: bool) -> None:
-    run(tmp_path / "base", 0, [1.0] * 18 + [math.inf, None], higher=higher, c=0.0)
+@pytest.mark.parametrize("value", [math.inf, 10**400])
+def test_infinite_values_are_not_dropped(tmp_path: Path, higher: bool, value: float) -> None:
+    run(tmp_path / "base", 0, [1.0] * 18 + [value, None], higher=higher, c=0.0)
     with pytest.raises(UserError, match="1 answers have an infinite acc"):
         guided_curve([tmp_path], FAST)
 
