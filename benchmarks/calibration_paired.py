@@ -99,7 +99,9 @@ def rates(rng: np.random.Generator, n: int) -> Floats:
     return right[1].astype(float) - right[0]
 
 
-def rejected(draw: Draw, n: int, sizes: Sequence[int] | None, shift: float, repeats: int) -> tuple[float, float]:
+def rejected(
+    draw: Draw, n: int, sizes: Sequence[int] | None, shift: float, repeats: int, rate: bool = False
+) -> tuple[float, float]:
     """Return the shares of studies with p < 0.05, before and after, where all differences are shifted by `shift`."""
     rng = np.random.default_rng(n)
     labels = np.arange(n) if sizes is None else np.repeat(np.arange(len(sizes)), sizes)
@@ -110,7 +112,7 @@ def rejected(draw: Draw, n: int, sizes: Sequence[int] | None, shift: float, repe
         total = np.bincount(labels, weights=x)
         before[study] = bootstrap_t(total, size, RESAMPLES, study)[0] < 0.05
         names = None if sizes is None else labels.tolist()
-        after[study] = compare_paired(np.zeros(n), x, names, resamples=RESAMPLES, seed=study).p < 0.05
+        after[study] = compare_paired(np.zeros(n), x, names, share=rate, resamples=RESAMPLES, seed=study).p < 0.05
     return share(before), share(after)
 
 
@@ -127,7 +129,7 @@ def rows(quick: bool) -> Iterator[Row]:
         found = rejected(clustered(draw, sizes), sum(sizes), sizes, 0.0, repeats)
         yield Row(group, name, 0.05, *found, repeats)
     for clusters in (6, 10, 25):
-        found = rejected(rates, 4 * clusters, [4] * clusters, 0.0, repeats)
+        found = rejected(rates, 4 * clusters, [4] * clusters, 0.0, repeats, rate=True)
         yield Row(group, f"0/1 answers in {clusters} clusters of 4", 0.05, *found, repeats)
     group = "paired test: a difference is found"
     shapes: tuple[tuple[str, Draw, int, Sequence[int] | None, float], ...] = (

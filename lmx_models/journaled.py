@@ -9,14 +9,22 @@ from typing import Any, ClassVar
 from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
 
-from lmx_models.fingerprint import arguments_identity, lmx_version, model_identity, plugin_code
+from lmx_models.evaluated import Evaluated, check_origins
+from lmx_models.fingerprint import (
+    arguments_identity,
+    lmx_version,
+    model_identity,
+    own_identity,
+    plugin_code,
+)
 from lmx_models.journal import key_of
+from lmx_models.method_settings import MethodSettings
 from lmx_models.requests import Request
 from lmx_models.resume import ResumeJournal
 from lmx_plugins.errors import UserError
 
 
-class JournaledLM(HFLM):
+class JournaledLM(MethodSettings, Evaluated, HFLM):
     """`HFLM` with a journal; subclasses write the texts.
 
     Attributes:
@@ -29,10 +37,6 @@ class JournaledLM(HFLM):
     given: dict[str, Any]
     seed: int
 
-    def plain(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """Return all settings that `values` stand for, defaults included, as JSON-serialisable data."""
-        raise NotImplementedError
-
     def loglikelihood(self, requests: list[Instance], disable_tqdm: bool = False) -> list[tuple[float, bool]]:
         """Return lm_eval's own likelihoods (nats, and whether greedy); finished ones come from the journal."""
         return self._likelihoods("loglikelihood", requests, super().loglikelihood, disable_tqdm)
@@ -42,6 +46,7 @@ class JournaledLM(HFLM):
         return self._likelihoods("loglikelihood_rolling", requests, super().loglikelihood_rolling, disable_tqdm)
 
     def _likelihoods(self, kind: str, requests: list[Instance], compute: Any, disable_tqdm: bool) -> list[Any]:
+        check_origins(requests)
         if self.journal is None:
             return compute(requests, disable_tqdm=disable_tqdm)
         compute = functools.partial(compute, disable_tqdm=disable_tqdm)
@@ -68,6 +73,7 @@ class JournaledLM(HFLM):
             "dtype": str(self.model.dtype),
             "device": self.device.type,
             "arguments": arguments_identity(arguments),
+            "own_arguments": own_identity(self.own_arguments_given()),
         }
 
     def identity(self, values: Mapping[str, Any]) -> dict[str, Any]:

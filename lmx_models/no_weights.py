@@ -108,5 +108,4 @@ class WholeStopping(Stopping):
     """Looks for stop strings in the whole text, for an id of a `PieceCodec` may stand for nothing."""
 
     def _tail_has_stop(self, tokens: Sequence[int]) -> bool:
-        text = self.decode(tokens)
-        return any(string and string in text for string in self.strings)
+        return self._answer(tokens)[1] > 0

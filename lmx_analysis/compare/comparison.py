@@ -25,8 +25,8 @@ from lmx_analysis.compare.testing import (
     task_data,
     test_task,
 )
-from lmx_analysis.runs import Run
 from lmx_analysis.stats import Metric, holm, max_t, metric_of, standard_error
+from lmx_files.runs import Run
 from lmx_plugins.errors import UserError, unknown
 
 CORRECTIONS = ("holm", "max-t")
@@ -101,6 +101,9 @@ def compare(
     arms, notes = read_arms(paths, names, options.pool)
     if reference is not None and reference not in arms:
         raise unknown("--reference", reference, arms)
+    for name, runs in arms.items():
+        if any(run.is_make_stage for run in runs):
+            raise UserError(f"{name} is a run of stage=make, whose texts are no answers: give the run of stage=consume")
     result = Comparison(arms, reference or next(iter(arms)), options, notes=notes)
     others = [name for name in arms if name != result.reference]
     result.scores = _of_tasks(arm_rows({name: arms[name] for name in (result.reference, *others)}), options.tasks)

@@ -91,6 +91,12 @@ class Column:
         return np.isfinite(self.reference) & np.isfinite(self.run)
 
     @property
+    def within(self) -> bool:
+        """Whether the finite values lie within the metric's bounds."""
+        low, high = self.metric.low, self.metric.high
+        return all(bool(((v[self.whole] >= low) & (v[self.whole] <= high)).all()) for v in (self.reference, self.run))
+
+    @property
     def binary(self) -> bool:
         """Whether the finite values are 0 and 1."""
         return all(np.isin(values[self.whole], (0, 1)).all() for values in (self.reference, self.run))
@@ -135,7 +141,7 @@ def task_data(
                     mean = document.mean(row.metric)
                     values[side, place[key[1]]] = math.nan if mean is None else mean
                     texts = max(texts, document.repeats, len(document.values.get(row.metric, ())))
-            columns.append(Column(row, name, metric, selected, *values, paired, texts))
+            columns.append(Column(row, name, metric, selected, values[0], values[1], paired, texts))
     return TaskData(task, columns, numbered(list(clusters.values())) if clustered else None)
 
 
@@ -161,8 +167,14 @@ def choose_tests(tasks: Sequence[TaskData]) -> list[str]:
         if exact and not all(column.binary for _, column in found):
             notes.append(f"{name} is declared a rate, but holds values other than 0 and 1; it is tested as a score")
             exact = False
+        beyond = [column for _, column in found if not column.within]
+        if beyond:
+            low, high = beyond[0].metric.low, beyond[0].metric.high
+            notes.append(f"{name} is declared to lie from {low:g} to {high:g}, and does not; the bounds are not used")
         for _, column in found:
             column.exact = exact
+            if beyond:
+                column.metric = replace(column.metric, kind="score", low=-math.inf, high=math.inf)
     return notes
 
 
@@ -177,7 +189,8 @@ def test_task(data: TaskData, correction: str, resamples: int, seed: int) -> tup
             for side in ("reference", "run")
         )
         exact = [column.exact for column in columns]
-        tested = compare_columns(a, b, data.clusters, rate=exact, resamples=resamples, seed=seed)
+        shares = [column.metric.kind == "rate" for column in columns]
+        tested = compare_columns(a, b, data.clusters, rate=exact, share=shares, resamples=resamples, seed=seed)
         for column, paired in zip(columns, tested, strict=True):
             missing = _missing(data, column, resamples, seed)
             paired = replace(paired, interval=_within(paired.interval, column.metric))

@@ -81,7 +81,15 @@ def judge_missing(
     for of_reference, of_run in ((high, low), (low, high)):
         a, b = np.where(lacks, of_reference, reference), np.where(lost, of_run, run)
         a[lacks & lost] = b[lacks & lost] = np.nan
-        ends += compare_columns(a[:, None], b[:, None], clusters, rate=[exact], resamples=resamples, seed=seed)
+        ends += compare_columns(
+            a[:, None],
+            b[:, None],
+            clusters,
+            rate=[exact],
+            share=[metric.kind == "rate"],
+            resamples=resamples,
+            seed=seed,
+        )
     same = all(end.p < ALPHA for end in ends) and ends[0].difference * ends[1].difference > 0
     why = ""
     if infinite:

@@ -54,6 +54,7 @@ def compare_paired(
     clusters: Sequence[Hashable] | None = None,
     *,
     rate: bool = False,
+    share: bool = False,
     resamples: int = 10_000,
     seed: int = 1234,
 ) -> Paired:
@@ -62,13 +63,15 @@ def compare_paired(
     Args:
         clusters: names the group of each document; without it every document is its own.
         rate: whether the values are 0 or 1 by what the metric is. With `clusters` they get the cluster method.
+        share: whether they are shares of texts that are 0 or 1, as of several seeds. Like a rate in clusters they get
+            sign flips without the correction for skewness, which only unbounded values need.
 
     Raises:
         ValueError: no pairs, unequal lengths, values that are not finite, or a rate that is neither 0 nor 1.
     """
     return compare_columns(
         np.asarray(reference, dtype=np.float64)[:, None], np.asarray(run, dtype=np.float64)[:, None],
-        None if clusters is None else numbered(clusters), rate=[rate], resamples=resamples, seed=seed,
+        None if clusters is None else numbered(clusters), rate=[rate], share=[share], resamples=resamples, seed=seed,
     )[0]  # fmt: skip
 
 
@@ -78,6 +81,7 @@ def compare_columns(
     clusters: NDArray[np.intp] | None = None,
     *,
     rate: Sequence[bool],
+    share: Sequence[bool] | None = None,
     resamples: int = 10_000,
     seed: int = 1234,
 ) -> list[Paired]:
@@ -93,11 +97,9 @@ def compare_columns(
         raise ValueError("pairs of finite values are needed")
     total, size = differences(a, b, there, clusters)
     binary = [each and clusters is None for each in rate]
-    flipped = iter(
-        signflip.flip_test(*(each[:, np.logical_not(binary)] for each in (total, size)), resamples, seed)
-        if not all(binary)
-        else ()
-    )
+    means = [not each for each in binary]
+    flipped = iter(signflip.flip_test(total[:, means], size[:, means], resamples, seed) if any(means) else ())
+    limited = [each or (share is not None and share[column]) for column, each in enumerate(rate)]
     found = []
     for column, exact in enumerate(binary):
         taken = there[:, column]
@@ -105,7 +107,9 @@ def compare_columns(
         if exact:
             found.append(_of_rates(x, y))
         else:
-            found.append(_of_means(x, y, total[:, column], size[:, column], next(flipped), clusters is not None))
+            tested = _of_means(x, y, total[:, column], size[:, column], next(flipped), limited[column])
+            name = tested.test if clusters is None else f"{tested.test}, {tested.clusters} clusters"
+            found.append(replace(tested, test=name, interval=replace(tested.interval, method=name)))
     return found
 
 
@@ -139,19 +143,18 @@ def _of_rates(x: Floats, y: Floats) -> Paired:
     )  # fmt: skip
 
 
-def _of_means(x: Floats, y: Floats, total: Floats, size: Floats, flipped: signflip.Flipped, clustered: bool) -> Paired:
+def _of_means(x: Floats, y: Floats, total: Floats, size: Floats, flipped: signflip.Flipped, limited: bool) -> Paired:
     total, size = total[size > 0], size[size > 0]
     n = int(size.sum())
     d = float(total.sum()) / n
     residual = total - size * d
-    p, interval, test = flipped.p, flipped.interval, signflip.METHOD
-    if skew.evidently_skewed(residual) and interval.known:
+    p, interval = flipped.p, flipped.interval
+    if interval.known and not limited and skew.evidently_skewed(residual):
         p_skew, corrected = skew.hall_test(total, size)
         if corrected.known:
             p, interval = max(p, p_skew), interval.hull(corrected)
-    if clustered:
-        test += f", {total.size} clusters"
+    differing, effective = int(np.count_nonzero(total)), effective_clusters(size)
+    means = (float(x.mean()), float(y.mean()), d)
     return Paired(
-        n, total.size, int(np.count_nonzero(total)), effective_clusters(size), float(x.mean()), float(y.mean()), d,
-        replace(interval, method=test), p, test, skew.skewness(residual),
+        n, total.size, differing, effective, *means, interval, p, signflip.METHOD, skew.skewness(residual)
     )  # fmt: skip

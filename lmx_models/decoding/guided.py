@@ -16,6 +16,7 @@ from lmx_models.decoding.guided_state import Consultation, State, Watch
 from lmx_models.decoding.policies import Point, Policy
 from lmx_models.decoding.signals import SIGNALS
 from lmx_models.decoding.stopping import Stopping
+from lmx_models.engine.pieces import unfinished
 from lmx_models.engine.sampling import Sampling, sample
 from lmx_plugins.errors import UserError, unknown
 
@@ -125,7 +126,8 @@ def guided(
     bounds: list[dict[str, Any]] = []
     left = config.max_oracle_tokens
     reads_logits = getattr(policy, "reads_logits", True) and not config.oracle_only
-    after_oracle = False
+    after_oracle = due = False
+    as_text = translation is not None or (remote_oracle is not None and remote_oracle.text)
 
     while True:
         budget = min(config.k, left)
@@ -138,9 +140,14 @@ def guided(
             text = stopping.decode(state.tokens[-1:])
             at = len(state.tokens)
             point = Point(at, stopping.max_tokens, text, row, after_oracle, policy_rng)
-            if config.oracle_only or policy(point):
+            due = config.oracle_only or policy(point) or due
+            # As text a character cannot change hands within, so a consultation waits for its end.
+            if due and not (as_text and unfinished(stopping.decode, state.tokens)):
+                due = False
                 seen = base.seen() if looked else {}
                 state.discard(config.discard)
+                if as_text:
+                    state.discard(unfinished(stopping.decode, state.tokens))
                 start = len(state.tokens)
                 finish = yield from _consult(state, budget, config, stopping, rng, remote_oracle or translation)
                 written = len(state.tokens) - start

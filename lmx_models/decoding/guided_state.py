@@ -63,10 +63,14 @@ class State:
     def discard(self, n: int) -> None:
         """Throw away up to `n` base tokens at the end."""
         if n and self.segments and self.segments[-1].source == "base":
-            end = max(len(self.tokens) - n, self.segments[-1].start)
-            self.dropped += len(self.tokens) - end
-            del self.tokens[end:]
-            cut_segments(self.segments, end)
-            self.revision += 1
-            length = len(self.prompt) + end
-            self.seen = {model: min(seen, length) for model, seen in self.seen.items()}
+            self.drop(len(self.tokens) - max(len(self.tokens) - n, self.segments[-1].start))
+
+    def drop(self, n: int) -> None:
+        """Throw away the last `n` tokens, whoever wrote them."""
+        end = len(self.tokens) - n
+        self.dropped += n
+        del self.tokens[end:]
+        cut_segments(self.segments, end)
+        self.revision += 1
+        length = len(self.prompt) + end
+        self.seen = {model: min(seen, length) for model, seen in self.seen.items()}

@@ -66,7 +66,7 @@ REFUSED = {
     ),
     "unknown argument": (
         guided("polcy=ramp"),
-        r"unknown --model guided argument 'polcy': did you mean 'policy'\? Valid: ",
+        r"unknown --model guided argument 'polcy': did you mean 'policy'\?",
     ),
     "unknown argument of ar": (run("ar", f"{AR},temperatur=1"), r"'temperatur': did you mean 'temperature'\?"),
     "unknown generation argument": (

@@ -76,6 +76,17 @@ def test_a_rate_that_is_none_is_noted_and_tested_as_a_score(tmp_path):
     assert "m is declared a rate, but holds values other than 0 and 1; it is tested as a score" in result.notes
 
 
+def test_values_beyond_the_declared_bounds_are_noted_and_not_cut(tmp_path):
+    kinds = declared(m={"kind": "score", "low": 0, "high": 5})
+    runs = [
+        write_run(tmp_path / n, {"t": [{"m": k + i % 3} for i in range(20)]}, configs=kinds)
+        for n, k in (("a", 0.0), ("b", 9.0))
+    ]
+    result = compare(runs, Options())
+    assert result.differences[0].paired.interval.high == 9.0
+    assert "m is declared to lie from 0 to 5, and does not; the bounds are not used" in result.notes
+
+
 def test_a_kind_that_does_not_exist_is_refused_by_task(tmp_path):
     runs = [write_run(tmp_path / n, {"t": acc(0, 1)}, configs=declared(acc="ratio")) for n in "ab"]
     with pytest.raises(UserError, match=r"unknown kind of acc in metric_kinds of t 'ratio': did you mean 'rate'\?"):
