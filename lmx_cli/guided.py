@@ -38,8 +38,17 @@ def guided_curve(
     ] = None,
     filter_name: Filter = None,
     cluster: Cluster = None,
-    bootstrap: Bootstrap = 10_000,
-    seed: Seed = 1234,
+    axis: Annotated[
+        str, typer.Option(help="share: of the oracle's tokens; tokens: of the oracle, for each problem.")
+    ] = "share",
+    seeds: Annotated[
+        str, typer.Option(help="nested in documents, as sampling's are; crossed: seeds of training.")
+    ] = "nested",
+    split: Annotated[
+        bool, typer.Option("--split", help="Choose the best setting on half of the documents, report it on the others.")
+    ] = False,
+    bootstrap: Annotated[int, typer.Option(min=99, help="Draws behind simultaneous intervals.")] = 10_000,
+    seed: Annotated[int, typer.Option(help="Seed of these draws, and of the halves of --split.")] = 1234,
     traces: Traces = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Folder for the tables (CSV, JSON) and the plot (PNG, SVG).")
@@ -54,8 +63,8 @@ def guided_curve(
     """
     from lmx_analysis.figures import require_matplotlib
     from lmx_analysis.guided_curve import output as outputs
-    from lmx_analysis.guided_curve.curve import Options
     from lmx_analysis.guided_curve.curve import guided_curve as estimate_curve
+    from lmx_analysis.guided_curve.model import Options
     from lmx_analysis.tables import console, json_text, write_files
 
     if output is not None:
@@ -63,7 +72,7 @@ def guided_curve(
         if not no_plots:
             require_matplotlib()
     names = tuple(name.strip() for name in (by or "").split(",") if name.strip())
-    options = Options(task, metric, names, filter_name, cluster, bootstrap, seed)
+    options = Options(task, metric, names, filter_name, cluster, bootstrap, seed, axis, seeds, split)
     curve = estimate_curve([*runs], options, traces, lambda pairs: _progress(pairs, "reading"))
     if output is not None:
         write_files(output, outputs.files(curve, not no_plots))
@@ -74,6 +83,8 @@ def guided_curve(
     screen.print(outputs.point_table(curve))
     if (areas := outputs.area_table(curve)) is not None:
         screen.print(areas)
+    if chosen := outputs.chosen_text(curve):
+        screen.print(f"\n{chosen}", markup=False, highlight=False)
     for note in curve.notes:
         screen.print(f"note: {note}", markup=False, highlight=False)
 

@@ -14,9 +14,10 @@ import pandas as pd
 from rich.table import Table
 
 from lmx_analysis.figures import COLOURS, new_figure, rendered
-from lmx_analysis.guided_stats.correlation import LEVEL, Correlation, correlate
+from lmx_analysis.guided_stats.correlation import Correlation, correlate
 from lmx_analysis.guided_stats.measures import ATTENTION_MEASURES, TOKEN_MEASURES
 from lmx_analysis.guided_stats.statistics import Statistics
+from lmx_analysis.stats import LEVEL
 from lmx_analysis.tables import csv_text, json_text, number, p_value, sha256, table
 from lmx_files import csv
 
@@ -28,16 +29,18 @@ def correlations(found: Statistics, resamples: int, seed: int) -> list[Correlati
     """Return the correlation of every statistic with `acc`, documents being the clusters."""
     columns = {name: [row[name] for row in found.rows] for name in MEASURES}
     clusters = [(row["task"], row["doc_id"]) for row in found.rows]
-    return correlate(columns, [row["acc"] for row in found.rows], clusters, resamples, seed)
+    correct = [row["acc"] for row in found.rows]
+    return correlate(columns, correct, clusters, resamples, seed, found.row_texts, found.correct)
 
 
 def correlation_table(found: Statistics, rows: Sequence[Correlation]) -> Table:
     """Return the correlations for the screen."""
-    columns = [("statistic", False), ("coefficient", False), ("n", True), ("documents", True), ("r", True)]
-    columns += [("95% interval", False), ("p", True), ("p (BH)", True)]
+    columns = [("statistic", False), ("coefficient", False), ("n", True), ("documents", True), ("fewest", True)]
+    columns += [("r", True), ("95% interval", False), ("p", True), ("p (BH)", True)]
     lines = [
         [
-            each.measure, each.coefficient, str(each.n), str(each.clusters), number(each.value, signed=True),
+            each.measure, each.coefficient, str(each.n), str(each.clusters), str(each.fewest),
+            number(each.value, signed=True),
             "" if each.low != each.low else f"[{number(each.low, True)}, {number(each.high, True)}]",
             p_value(each.p), p_value(each.p_bh),
         ]

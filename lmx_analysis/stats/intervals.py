@@ -22,6 +22,7 @@ class Interval:
         low, high: the ends, in the estimate's unit; infinite where one side is not bounded, NaN where withheld.
         level: the confidence, 0.95 unless said otherwise. method: what made it, as tables print it.
         withheld: why there is no interval, in words for the reader; empty where there is one.
+        outside: whether it is the values up to `low` and from `high` on, as the set of a ratio can be.
     """
 
     low: float
@@ -29,6 +30,7 @@ class Interval:
     level: float = LEVEL
     method: str = ""
     withheld: str = ""
+    outside: bool = False
 
     @classmethod
     def none(cls, why: str, method: str = "", level: float = LEVEL) -> Interval:
@@ -41,8 +43,21 @@ class Interval:
         return not (math.isnan(self.low) or math.isnan(self.high))
 
     def excludes(self, value: float) -> bool:
-        """Whether the interval is known and `value` lies outside."""
-        return self.known and not self.low <= value <= self.high
+        """Whether the interval is known and does not hold `value`."""
+        held = value <= self.low or value >= self.high if self.outside else self.low <= value <= self.high
+        return self.known and not held
+
+    @property
+    def bounded(self) -> bool:
+        """Whether it is an interval with two finite ends."""
+        return self.known and not self.outside and math.isfinite(self.low) and math.isfinite(self.high)
+
+    @property
+    def shape(self) -> str:
+        """Return ``bounded``, ``half`` (one end is infinite), ``outside``, ``all`` (every value) or ``none``."""
+        if not self.known or self.outside:
+            return "outside" if self.outside else "none"
+        return ("bounded", "half", "all")[math.isinf(self.low) + math.isinf(self.high)]
 
     def hull(self, other: Interval) -> Interval:
         """Return the shortest interval that holds both; withheld if one of them is."""
