@@ -55,7 +55,3 @@ def csv_text(rows: Sequence[Mapping[str, Any]]) -> str:
 def json_text(value: Any) -> str:
     """Return indented JSON in which NaN and infinities, which JSON does not know, are null."""
     return jsonl.strict(value, indent=2) + "\n"
-
-
-def _nothing(value: Any) -> bool:
-    return value is None or (isinstance(value, float) and not math.isfinite(value))
