@@ -36,7 +36,7 @@ def test_200_random_faults_over_50_prompts_lose_nothing():
     expected = as_written(write(GuidedLM(**TINY_PAIR, **FAST, **RAMP)))
     server = CompletionServer(TINY)
     faults = [fault for fault in (*FAULTS, *NEW_FAULTS, *MENDED) if fault not in SLOW]
-    proxy = FaultProxy(server.url, at_random(seed=5, rate=0.3, quiet=20, faults=faults))
+    proxy = FaultProxy(server.url, at_random(seed=5, rate=0.5, quiet=20, faults=faults))
     lm = GuidedLM(
         base=f"openai:{proxy.url}#tiny-base", oracle=f"openai:{proxy.url}#tiny-oracle", tokenizer="tiny-base",
         endpoint_timeout=5.0, **FAST, **RAMP
