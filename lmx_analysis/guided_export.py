@@ -15,15 +15,14 @@ total_tokens_generated     tokens of the answer, by both models, a closing end-o
 
 from __future__ import annotations
 
-import json
 import math
-import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from lmx_analysis.guided_runs import GuidedText, guided_texts, settings_of
-from lmx_analysis.runs import Run, read_jsonl
+from lmx_files import jsonl
+from lmx_files.runs import Run
 from lmx_metrics.counting import parse_count
 from lmx_metrics.math_answer import extract
 from lmx_plugins.errors import UserError
@@ -75,41 +74,20 @@ def parsed_answer(text: GuidedText) -> Any:
     return parsers[0](text.text) if parsers else None
 
 
-def records(runs: Sequence[Run], tasks: Sequence[str], filter_name: str | None = None) -> Iterator[dict[str, Any]]:
-    """Yield the answers of all runs, in the order of the runs, tasks and documents."""
+def records(
+    runs: Sequence[Run], tasks: Sequence[str], filter_name: str | None = None, notes: list[str] | None = None
+) -> Iterator[dict[str, Any]]:
+    """Yield the answers of all runs, in the order of the runs, tasks and documents; `notes`: see `guided_texts`."""
     for run in runs:
         for task in (task for task in tasks if task in run.sample_files):
             settings = settings_of(run, task)
-            for text in guided_texts(run, task, filter_name):
+            for text in guided_texts(run, task, filter_name, notes):
                 yield record(text, settings)
-
-
-def write_jsonl(path: Path, lines: Iterable[dict[str, Any]]) -> int:
-    """Write a JSONL file in one go and return its number of lines; an older file stays until all is written.
-
-    Raises:
-        UserError: the file cannot be written.
-    """
-    draft = path.with_name(f".{path.name}.{os.getpid()}.part")
-    count = 0
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # logged texts may hold half a surrogate pair; json.dumps leaves it, and so must the file
-        with draft.open("w", encoding="utf-8", errors="surrogatepass", newline="\n") as file:
-            for line in lines:
-                file.write(json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n")
-                count += 1
-        os.replace(draft, path)
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror or error}. Choose another file with -o") from error
-    finally:
-        draft.unlink(missing_ok=True)
-    return count
 
 
 def read_export(path: Path) -> Iterator[dict[str, Any]]:
     """Yield the lines of an exported file; a line that lacks a field is an error that names it."""
-    for number, line in enumerate(read_jsonl(path, "an exported file"), 1):
+    for number, line in enumerate(jsonl.read(path, "an exported file"), 1):
         missing = [name for name in FIELDS if name not in line]
         if missing:
             raise UserError(f"{path}, answer {number}: no {', '.join(missing)}; is it made by `lmx guided-export`?")

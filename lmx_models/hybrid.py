@@ -12,6 +12,7 @@ from lm_eval.api.instance import Instance
 from lmx_models import zoo
 from lmx_models.arguments import fields_of
 from lmx_models.completion import Completion
+from lmx_models.decoder_lm import chosen_seed
 from lmx_models.decoding.base import Decoding
 from lmx_models.decoding.hybrid import hybrid
 from lmx_models.decoding.stages import Stage
@@ -69,6 +70,11 @@ class HybridLM(StagedLM):
         *("preset", "graph", "ar", "diffusion", "diffusion_method"),
         *("stage", "cut", "buffer", "attn"),
     )
+    declared: ClassVar[Mapping[str, str]] = {
+        **dict.fromkeys(("preset", "graph", "ar", "diffusion", "diffusion_method"), "by the graph in `identity`"),
+        **dict.fromkeys(("stage", "cut"), "by `identity`"),
+        "buffer": "by the hash of what is read from it",
+    }
 
     def __init__(
         self,
@@ -80,9 +86,10 @@ class HybridLM(StagedLM):
         stage: str | None = None,
         cut: str | None = None,
         buffer: str | None = None,
-        seed: int = 1234,
+        seed: int | None = None,
         **kwargs: Any,
     ) -> None:
+        seed, seed_from = chosen_seed(seed)
         for name in OF_ONE_MODEL:
             if kwargs.get(name) is not None:
                 raise UserError(f"{name}={kwargs[name]}: --model hybrid has several models; its nodes name them")
@@ -97,6 +104,8 @@ class HybridLM(StagedLM):
         main = self.nodes[-1]
         resolved = {named: zoo.resolve(*named[:1], revision=named[1]) for named in _models_of(self.nodes)}
         super().__init__(pretrained=main.model, seed=seed, revision=main.revision or "main", **kwargs)
+        if stage is None:  # the halves of a cut graph have one seed, whatever they are evaluated with
+            self._seed_from = seed_from
         self._weights = self._load(resolved, main, kwargs.get("self_check", True))
         for node in self.nodes:
             check_fit(node.method, self._weights_of(node), self._values(node, self.settings), f"node {node.name!r}")
@@ -106,6 +115,10 @@ class HybridLM(StagedLM):
             self.notes.append(
                 f"stage=make: the texts are those of node {main.name!r} and no answers, so their scores mean nothing"
             )
+
+    def _start_counting(self) -> None:
+        super()._start_counting()
+        self.part.made().clear()
 
     # Models.
 
@@ -193,7 +206,10 @@ class HybridLM(StagedLM):
         return {**super().identity(values), **mine, "buffer": buffer}
 
     def _identities(self) -> dict[str, str]:
-        return {name: weights.identity for (name, _), weights in self._weights.items()}
+        return {
+            f"{name}@{revision}" if revision else name: weights.identity
+            for (name, revision), weights in self._weights.items()
+        }
 
     # Likelihoods.
 

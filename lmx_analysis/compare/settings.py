@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from lmx_analysis.runs import Run
+from lmx_files.runs import Run
 
 # A task's settings as lm_eval keeps them; functions are kept as their source.
 TASK_SETTINGS = {

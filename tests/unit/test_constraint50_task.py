@@ -96,7 +96,7 @@ def test_lm_eval_loads_the_task(name: str, limit: int, repeats: int) -> None:
     settings = {"until": [], "max_gen_toks": limit, "do_sample": True, "temperature": 0.7, "top_p": 0.95}
     assert task.config.generation_kwargs == settings
     assert task.config.repeats == repeats
-    assert task.config.metadata["version"] == task.VERSION == 1.0
+    assert task.config.metadata["version"] == task.VERSION == 2.0
     assert len(task.eval_docs) == 50
 
 
@@ -130,7 +130,7 @@ def test_the_trace_reaches_the_metrics() -> None:
     ]
     sample = results["samples"]["constraint50"][1]
     assert sample["filtered_resps"] == [GOOD]
-    assert sample["all_strict"] == 1.0
+    assert sample["all_strict"] == 2.0
 
 
 def test_the_table_has_one_short_row_for_all_domains() -> None:

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from lmx_analysis.guided_export import FIELDS, read_export, records, write_jsonl
+from lmx_analysis.guided_export import FIELDS, read_export, records
 from lmx_analysis.guided_runs import find_guided_runs
 from lmx_cli.main import app
+from lmx_files import jsonl
 from lmx_plugins.errors import UserError
 from tests.unit.guided_tools import answer, write_guided_run
 
@@ -51,7 +52,7 @@ def test_round_trip(tmp_path: Path) -> None:
     assert [tuple(line) for line in lines] == [FIELDS, FIELDS]
     for line in lines:
         assert "".join(piece["text"] for piece in line["interleaved_outputs"]) == line["result"]
-    write_jsonl(tmp_path / "again.jsonl", lines)
+    jsonl.write(tmp_path / "again.jsonl", lines)
     assert (tmp_path / "again.jsonl").read_bytes() == (tmp_path / "out.jsonl").read_bytes()
 
 
@@ -89,7 +90,7 @@ def test_repeats(tmp_path: Path) -> None:
 def test_traces_elsewhere(tmp_path: Path) -> None:
     folder = run(tmp_path / "run")
     elsewhere = next(folder.glob("traces_*")).rename(tmp_path / "elsewhere.jsonl")
-    with pytest.raises(UserError, match="1 texts and 0 traces"):
+    with pytest.raises(UserError, match=r"toy: 2 of 2 texts have no trace: 2 without any.*--traces"):
         exported(folder, tmp_path / "out.jsonl")
     assert not (tmp_path / "out.jsonl").exists()
     assert len(exported(folder, tmp_path / "out.jsonl", "--traces", str(elsewhere))) == 2
@@ -105,7 +106,7 @@ def test_a_failed_export_leaves_the_old_file(tmp_path: Path) -> None:
         raise UserError("half way")
 
     with pytest.raises(UserError, match="half way"):
-        write_jsonl(output, broken())
+        jsonl.write(output, broken())
     assert output.read_text() == "old"
     assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["out.jsonl"]
 
