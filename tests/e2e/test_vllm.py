@@ -2,7 +2,8 @@
 
     LMX_VLLM_TEST=1 LMX_VLLM=VENV/bin/vllm python -m pytest tests/e2e/test_vllm.py
 
-vLLM lives in an environment of its own; docs/endpoints.md says how one is made that needs no GPU. The models are
+LMX_VLLM_PORT=PORT takes a server that runs already (name `smollm2`, --max-model-len 512) and leaves out its kill. vLLM
+lives in an environment of its own; docs/endpoints.md says how one is made that needs no GPU. The models are
 SmolLM2-135M-Instruct in fp32, which lmx takes from the Hub or from a wheel.
 """
 
@@ -22,6 +23,7 @@ from lmx_models.engine.endpoint import Access, Endpoint, RefusedError
 from lmx_models.guided import GuidedLM
 from tests.e2e.test_endpoint_server import as_written, journaled, when_two_more_are_finished, write
 from tests.fault_proxy import free_port
+from tests.unit.test_decoder_lm import requests
 
 pytestmark = [
     pytest.mark.vllm,
@@ -36,9 +38,12 @@ class Vllm:
     """One server, started and killed as a user would."""
 
     def __init__(self, log):
-        self.port, self.log, self.process = free_port(), log, None
+        self.log, self.process = log, None
         self.folder = zoo.resolve("smollm2-135m").pretrained
-        self.name = f"openai:http://127.0.0.1:{self.port}/v1#smollm2"
+        self.at(free_port())
+
+    def at(self, port):
+        self.port, self.name = port, f"openai:http://127.0.0.1:{port}/v1#smollm2"
 
     def start(self):
         program = os.environ.get("LMX_VLLM", "vllm")
@@ -72,20 +77,25 @@ class Vllm:
 
 @pytest.fixture(scope="module")
 def vllm(tmp_path_factory):
-    server = Vllm(tmp_path_factory.mktemp("vllm") / "log").start().wait()
-    yield server
+    server = Vllm(tmp_path_factory.mktemp("vllm") / "log")
+    if port := os.environ.get("LMX_VLLM_PORT"):
+        server.at(int(port))
+        yield server
+        return
+    yield server.start().wait()
     server.kill()
 
 
 @pytest.fixture(scope="module")
-def local():
-    """Return what makes a pair on this machine; its texts are what the server's are compared with."""
-    folder = zoo.resolve("smollm2-135m").pretrained
+def here(vllm):
+    """The pair on this machine; its texts are what the server's are compared with."""
+    return GuidedLM(pretrained=vllm.folder, oracle=vllm.folder, **LOCAL, **RAMP)
 
-    def pair(**settings):
-        return GuidedLM(pretrained=folder, oracle=folder, **LOCAL, **settings)
 
-    return pair
+@pytest.fixture(scope="module")
+def there(vllm):
+    """Both models on the server."""
+    return remote(vllm, "both", **RAMP)
 
 
 def remote(vllm, place, **settings):
@@ -98,20 +108,22 @@ def remote(vllm, place, **settings):
     return GuidedLM(**names, **LOCAL, **settings)
 
 
-@pytest.mark.parametrize("place", ["oracle", "base", "both"])
-def test_token_ids_go_both_ways_and_change_no_text(vllm, local, place):
-    for settings in (RAMP, {"policy": "entropy", "threshold": 1.0, "c": 3, "k": 5}):
-        lm = remote(vllm, place, **settings)
-        assert {server.level for server in lm.servers.values()} == {"token ids"}
-        assert {server.features.top for server in lm.servers.values()} == {20}
-        assert as_written(write(lm, n=2)) == as_written(write(local(**settings), n=2))
+ENTROPY = {"policy": "entropy", "threshold": 1.0, "c": 3, "k": 5}
 
 
-def test_log_probabilities_and_bounds_of_the_entropy(vllm, local):
+@pytest.mark.parametrize("place", ["both", "oracle", "base"])
+def test_token_ids_go_both_ways_and_change_no_text(vllm, here, there, place):
+    lm = there if place == "both" else remote(vllm, place, **RAMP)
+    assert {server.level for server in lm.servers.values()} == {"token ids"}
+    assert {server.features.top for server in lm.servers.values()} == {20}
+    for settings in ({}, ENTROPY):
+        assert as_written(write(lm, n=2, **settings)) == as_written(write(here, n=2, **settings))
+
+
+def test_log_probabilities_and_bounds_of_the_entropy(here, there):
     for record in ("margin", "top_p", "entropy"):
-        settings = {"c": 0, "record": record}
-        texts = write(remote(vllm, "base", **settings), n=2)
-        for text, other in zip(texts, write(local(**settings), n=2), strict=True):
+        settings = {"c": 0, "record": record, "n": 1}
+        for text, other in zip(write(there, **settings), write(here, **settings), strict=True):
             ours, theirs = text.trace.extra["signal"], other.trace.extra["signal"]
             values = [value for _, value in ours["values"]]
             truth = [value for _, value in theirs["values"]]
@@ -123,25 +135,22 @@ def test_log_probabilities_and_bounds_of_the_entropy(vllm, local):
                 assert values == pytest.approx(truth, abs=2e-3)
 
 
-def test_stop_strings_limits_and_the_end_of_the_text(vllm, local):
-    lm, here = remote(vllm, "both", **RAMP), local(**RAMP)
+def test_stop_strings_limits_and_the_end_of_the_text(vllm, here, there):
     finishes = set()
-    for asked in ({"until": ["\n"]}, {"until": ["."]}, {"max_gen_toks": 7}, {"max_gen_toks": 200, "c": 1}):
-        texts = as_written(write(lm, n=2, **asked))
+    for asked in ({"until": ["\n"]}, {"until": ["."]}, {"max_gen_toks": 7}, {"max_gen_toks": 60, "c": 1}):
+        texts = as_written(write(there, n=2, **asked))
         assert texts == as_written(write(here, n=2, **asked))
         finishes |= {finish for *_, finish in texts}
+    assert {"stop", "length"} <= finishes
     endpoint = Endpoint(Address.parse(vllm.name), Access())
     asked = "<|im_start|>user\nSay only: yes<|im_end|>\n<|im_start|>assistant\n"
     ended = endpoint.complete({"prompt": asked, "max_tokens": 200, "temperature": 0})[0]["choices"][0]
     assert ended["finish_reason"] == "stop"
-    assert {"stop", "length"} <= finishes
 
 
-def test_the_context(vllm):
-    lm = remote(vllm, "both", **RAMP)
-    assert lm.max_length == CONTEXT
-    texts = write(lm, n=1, max_gen_toks=CONTEXT)
-    assert 0 < len(texts[0].trace.tokens) < CONTEXT
+def test_the_context(vllm, there):
+    assert there.max_length == CONTEXT
+    assert 0 < len(write(there, n=1, c=0, max_gen_toks=CONTEXT - 250)[0].trace.tokens) < CONTEXT
     endpoint = Endpoint(Address.parse(vllm.name), Access())
     assert endpoint.context() == CONTEXT
     with pytest.raises(RefusedError, match="HTTP 400") as error:
@@ -149,24 +158,22 @@ def test_the_context(vllm):
     assert "\n" not in str(error.value)
 
 
-def test_sampling_keeps_to_its_seeds_and_settings(vllm):
-    settings = {**RAMP, "temperature": 1.0, "do_sample": True}
-    first = as_written(write(remote(vllm, "both", **settings), n=2))
-    assert as_written(write(remote(vllm, "both", **settings), n=2)) == first
-    assert as_written(write(remote(vllm, "both", seed=7, **settings), n=2)) != first
-    greedy = as_written(write(remote(vllm, "both", **RAMP), n=2))
+def test_sampling_keeps_to_its_seeds_and_settings(vllm, there):
+    settings = {"temperature": 1.0, "do_sample": True, "n": 1}
+    first = as_written(write(there, **settings))
+    assert as_written(write(there, **settings)) == first
+    assert as_written(write(remote(vllm, "both", seed=7, **RAMP), **settings)) != first
+    greedy = as_written(write(there, n=1))
     for narrow in ({"top_k": 1}, {"top_p": 1e-6}, {"min_p": 0.999}):
-        assert as_written(write(remote(vllm, "both", **settings, **narrow), n=2)) == greedy
+        assert as_written(write(there, **settings, **narrow)) == greedy
 
 
-def test_without_a_tokenizer_characters_of_several_tokens_come_whole(vllm, local):
+def test_without_a_tokenizer_characters_of_several_tokens_come_whole(vllm):
     """The model repeats what it is shown; accents, other scripts and emoji are several tokens each."""
     shown = "caf\u00e9 \u043c\u0438\u0440 \u4f60\u597d \U0001f600 na\u00efve"
     prompt = f"{shown}\n" * 6
     lm = remote(vllm, "both", tokenizer=None, policy="random", prob=0.3, c=9, k=3)
     assert lm.servers["base"].exact
-    from tests.unit.test_decoder_lm import requests
-
     asked = requests(n=1, max_gen_toks=30)
     for one in asked:
         one.arguments = (prompt, one.arguments[1])
@@ -175,8 +182,9 @@ def test_without_a_tokenizer_characters_of_several_tokens_come_whole(vllm, local
     assert str(text).startswith(shown)
 
 
-def test_a_server_that_is_killed_and_started_again_loses_nothing(vllm, local, tmp_path):
-    expected = as_written(write(local(**RAMP), n=6))
+@pytest.mark.skipif(bool(os.environ.get("LMX_VLLM_PORT")), reason="a server that runs already is not killed")
+def test_a_server_that_is_killed_and_started_again_loses_nothing(vllm, here, tmp_path):
+    expected = as_written(write(here, n=6))
     folder = tmp_path / "journal"
 
     def die_and_come_back():
