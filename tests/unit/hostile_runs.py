@@ -120,7 +120,7 @@ def _change(values: Any, path: tuple[Any, ...], how: str, number: int) -> None:
     try:
         for key in path[:-1]:
             values = values[key]
-        value = VALUES[number % len(VALUES)]
+        value = copy.deepcopy(VALUES[number % len(VALUES)])  # changed further by what follows
         if how == "set":
             values[path[-1]] = value
         elif how == "drop":

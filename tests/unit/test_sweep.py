@@ -86,10 +86,11 @@ def test_one_failure_stops_only_what_needs_it(lmx, tmp_path):
     assert statuses(tmp_path) == {
         "bad": "failed", "after": "skipped", "last": "skipped", "empty": "failed", "good": "done",
     }  # fmt: skip
-    assert "bad failed (exit status 3): ValueError: no such thing; log: " in err
-    assert "after skipped: needs bad" in err
-    assert "last skipped: needs after" in err
-    assert "empty failed (exit status 0): it ended well but left no results" in err
+    assert "bad failed (exit status 3); log: " in err
+    assert "empty failed (exit status 0); log: " in err
+    # Each reason is told once, when it happens.
+    for reason in ("no such thing", "needs bad", "needs after", "it ended well but left no results"):
+        assert err.count(reason) == 1
     assert [tools.starts(tmp_path, arm) for arm in ("bad", "after", "last")] == [1, 0, 0]
     # The collated table, its CSV and its JSON say the same.
     rows = {row["arm"]: row for row in csv.DictReader((tmp_path / "out" / "collated.csv").open())}
@@ -406,7 +407,7 @@ def test_slurm_that_is_not_there(lmx, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("settings", "pattern"),
     [
-        ({"partion": "gpu"}, r"unknown slurm setting 'partion': did you mean 'partition'?"),
+        ({"partion": "gpu"}, "unknown slurm setting 'partion': did you mean 'partition'"),
         ({"time": "1:00:00"}, "slurm.time is '1:00:00': give a whole number (minutes)"),
         ({"time": 2}, "slurm.time is 2 min: arms are asked to stop signal_delay_s=90 s before it ends"),
         ({"time": 1, "signal_delay_s": 10}, "Give at least 2 min"),
