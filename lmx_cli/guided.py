@@ -23,8 +23,8 @@ Filter = Annotated[str | None, typer.Option("--filter", help="One of lm_eval's f
 Cluster = Annotated[
     str | None, typer.Option(help="Field of a document that groups documents that are not independent.")
 ]
-Bootstrap = Annotated[int, typer.Option(min=99, help="Resamples of the bootstrap.")]
-Seed = Annotated[int, typer.Option(help="Seed of the bootstrap.")]
+Bootstrap = Annotated[int, typer.Option(min=99, help="Permutations behind each p.")]
+Seed = Annotated[int, typer.Option(help="Seed of the draws.")]
 Traces = Annotated[Path | None, typer.Option(help="The traces file, if the run was told to keep it elsewhere.")]
 NoPlots = Annotated[bool, typer.Option("--no-plots", help="No PNG and SVG, which need matplotlib.")]
 

@@ -28,7 +28,7 @@ from lmx_analysis.stats.paired import differences
 
 Floats = NDArray[np.float64]
 ALPHA = 0.05
-FEW_CLUSTERS = 20
+FEW_CLUSTERS = FEW_DOCUMENTS = 20
 PER_ROW = 50
 """Resamples for each row that is corrected for: so the least p of a row, times their number, is 0.02."""
 
@@ -253,18 +253,7 @@ def _notes(data: TaskData, name: str, found: Sequence[Difference]) -> list[str]:
             amount = f"only {count} clusters" if effective > count - 1 else f"{count} clusters of unequal size"
             tell = "" if effective > count - 1 else f", which tell as much as {effective:.1f} equal ones"
             notes.append(f"{where}: {amount}{tell}; with fewer than {FEW_CLUSTERS} p is rough")
-    # where values are bounded, and where few documents differ at all, no rare document can outweigh the others
-    skewed = [
-        each
-        for each in shown
-        if abs(each.paired.skewness) >= skew.STRONG and not each.metric.bounded and not _rare(each)
-    ]
-    if skewed:
-        notes.append(
-            f"{where}: the differences of {listed(each.row.metric for each in skewed)} are strongly skewed: a few "
-            "documents differ by much more than the others, and p may be too small, more so the fewer documents there "
-            "are (docs/statistics.md has figures); look at these documents"
-        )
+    notes += [f"{where}: {note}" for note in _of_skewness(shown, data.clusters is not None)]
     alike = [
         each for each in shown if each.paired.interval.known and each.paired.interval.low == each.paired.interval.high
     ]
@@ -274,6 +263,34 @@ def _notes(data: TaskData, name: str, found: Sequence[Difference]) -> list[str]:
     for each in shown:
         if each.missing.withheld:
             notes.append(f"{where}: {each.row.metric}: no verdict, for {each.missing.withheld} ({_of_missing(each)})")
+    return notes
+
+
+def _of_skewness(shown: Sequence[Difference], clustered: bool) -> list[str]:
+    """Say where p may be too small: false alarms of skewed differences come from samples that hardly look skewed."""
+    # rates, and rows in which few documents differ at all, have no rare documents that outweigh the others
+    free = [each for each in shown if each.metric.kind != "rate" and not _rare(each)]
+    small = [each for each in free if each.paired.p < ALPHA]
+    strong = [each for each in free if abs(each.paired.skewness) >= skew.STRONG]
+    evident = [e for e in small if e not in strong and e.paired.corrected and e.paired.clusters < skew.MANY]
+    unseen = [e for e in small if e not in strong + evident and e.paired.clusters < FEW_DOCUMENTS and not clustered]
+    notes = []
+    if strong:
+        notes.append(
+            f"the differences of {listed(each.row.metric for each in strong)} are strongly skewed: a few documents "
+            "differ by much more than the others, and p may be too small, more so the fewer documents there are "
+            "(docs/statistics.md has figures); look at these documents"
+        )
+    if evident:
+        notes.append(
+            f"the differences of {listed(each.row.metric for each in evident)} are skewed: p is corrected for it, and "
+            "may still be too small if a few documents unlike these differ by much more (docs/statistics.md has figures)"
+        )
+    if unseen:
+        notes.append(
+            f"{listed(each.row.metric for each in unseen)}: fewer than {FEW_DOCUMENTS} documents do not show whether "
+            "differences are skewed; p may be too small if a few documents unlike these differ by much more"
+        )
     return notes
 
 

@@ -32,7 +32,8 @@ class Paired:
         effective: clusters of equal size that would tell as much, at most `clusters`.
         reference, run: means over the pairs. difference: of the means, in the metric's unit.
         interval: of the difference. p: two-sided, not corrected. test: the name of the test.
-        skewness: of the cluster sums around their mean; NaN for rates of independent documents.
+        skewness: of the cluster sums around their mean; NaN for rates of independent documents. corrected: whether it
+            was evident, so that the test takes it into account.
     """
 
     n: int
@@ -46,6 +47,7 @@ class Paired:
     p: float
     test: str
     skewness: float
+    corrected: bool = False
 
 
 def compare_paired(
@@ -148,13 +150,13 @@ def _of_means(x: Floats, y: Floats, total: Floats, size: Floats, flipped: signfl
     n = int(size.sum())
     d = float(total.sum()) / n
     residual = total - size * d
-    p, interval = flipped.p, flipped.interval
+    p, interval, used = flipped.p, flipped.interval, False
     if interval.known and not limited and skew.evidently_skewed(residual):
         p_skew, corrected = skew.hall_test(total, size)
         if corrected.known:
-            p, interval = max(p, p_skew), interval.hull(corrected)
+            p, interval, used = max(p, p_skew), interval.hull(corrected), True
     differing, effective = int(np.count_nonzero(total)), effective_clusters(size)
     means = (float(x.mean()), float(y.mean()), d)
     return Paired(
-        n, total.size, differing, effective, *means, interval, p, signflip.METHOD, skew.skewness(residual)
+        n, total.size, differing, effective, *means, interval, p, signflip.METHOD, skew.skewness(residual), used
     )  # fmt: skip

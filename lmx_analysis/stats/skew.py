@@ -17,6 +17,8 @@ EVIDENT = 1.5
 differences are symmetric (0.66 to 0.63 at 20 normal ones); at 1.96 it comes too late for ten exponential ones."""
 STRONG = 2.0
 """Skewness of cluster sums (an exponential distribution has 2) from which a reader is warned."""
+MANY = 100
+"""Clusters from which skewness that is not strong is harmless once it is corrected for."""
 
 
 def skewness(residual: Floats) -> float:

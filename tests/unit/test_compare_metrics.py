@@ -319,6 +319,26 @@ def test_strongly_skewed_differences_are_noted(tmp_path):
     assert note.startswith("t, b: the differences of s are strongly skewed")
 
 
+@pytest.mark.parametrize(
+    ("differences", "said"),
+    [
+        ([1.0, 1.1, 1.2, 1.3, 1.4, 1.5, 1.6, 1.7, 1.8, 1.9, 2.0, 3.5], "s are skewed"),  # corrected for
+        ([1.0, 1.2, 0.9, 1.1, 1.3, 0.8, 1.4, 0.7], "fewer than 20 documents do not show"),
+        ([-1.0, 1.2, -0.9, 1.1, 1.3, -0.8, -1.4, 0.7], ""),  # p is large
+        ([1.0, 1.2, 0.9, 1.1, 1.3, 0.8, 1.4, 0.7] * 3, ""),
+    ],
+)
+def test_samples_that_may_hide_skewness_are_noted_where_p_is_small(tmp_path, differences, said):
+    for kind in ("score", {"kind": "score", "low": -4, "high": 4}):  # bounds do not keep a rare document from mattering
+        runs = [
+            write_run(tmp_path / n, {"t": [{"s": k * d} for d in differences]}, configs=declared(s=kind))
+            for n, k in (("a", 0), ("b", 1))
+        ]
+        found = [note for note in compare(runs, Options()).notes if "skewed" in note]
+        assert len(found) == bool(said)
+        assert all(said in note for note in found)
+
+
 def test_an_interval_stays_within_what_the_metric_allows(tmp_path):
     kinds = declared(m={"kind": "score", "low": 0, "high": 1})
     better = [{"m": 1.0}] * 29 + [{"m": 0.5}]

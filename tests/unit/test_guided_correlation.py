@@ -75,7 +75,7 @@ def test_the_permutation_test_is_that_of_all_orders() -> None:
     found = correlate({"x": x.tolist()}, y.tolist(), list(range(6)), 20_000, 0)[0]
     assert found.test == "permutation"
     assert found.p == pytest.approx(exact, abs=0.01)
-    assert (found.fewest, math.isnan(found.low)) == (2, True)  # two documents are right: no bootstrap interval
+    assert (found.fewest, math.isnan(found.low)) == (2, True)  # two documents are right: no interval
 
 
 def test_few_errors_raise_no_more_false_alarms() -> None:
@@ -101,11 +101,37 @@ def test_documents_exchange_all_their_answers_text_for_text() -> None:
     assert not Shuffled([0, 1], [0, 1], {(0, 0): 1.0, (1, 1): 0.0}).possible
 
 
-def test_without_a_permutation_the_bootstrap_gives_p() -> None:
+def test_intervals_hold_the_truth_with_few_errors_and_uneven_texts() -> None:
+    """12 of 60 documents are wrong and texts have 1 to some 30 consultations: a percentile bootstrap misses in 11 %."""
+    rng = np.random.default_rng(3)
+    missed = 0
+    for number in range(200):
+        counts = np.ceil(rng.lognormal(1, 1, size=60)).astype(int)
+        right = np.repeat((rng.permutation(60) >= 12).astype(float), counts)
+        documents = np.repeat(np.arange(60), counts).tolist()
+        x = np.repeat(rng.normal(size=60), counts) + rng.normal(size=right.size)
+        found = correlate({"x": x.tolist()}, right.tolist(), documents, 1, number)[0]
+        missed += not found.low <= 0 <= found.high
+    assert missed / 200 <= 0.085
+
+
+def test_the_interval_is_that_of_a_jackknife_on_fishers_scale() -> None:
+    rng = np.random.default_rng(4)
+    right = (np.arange(30) >= 12).astype(float)
+    x = rng.normal(size=30) + right
+    found = correlate({"x": x.tolist()}, right.tolist(), list(range(30)), 1, 0)[0]
+    left_out = [np.corrcoef(np.delete(x, i), np.delete(right, i))[0, 1] for i in range(30)]
+    z = np.arctanh(found.value)
+    half = stats.t.ppf(0.975, 11) * np.sqrt(29 / 30 * ((np.arctanh(left_out) - z) ** 2).sum())
+    assert (found.low, found.high) == pytest.approx((np.tanh(z - half), np.tanh(z + half)))
+
+
+def test_without_a_permutation_the_jackknife_gives_p() -> None:
     x, y, clusters = columns()
     answers = {(document, document): float(right) for document, right in zip(clusters, y, strict=True)}
     found = correlate({"x": x}, y, clusters, 200, 0, texts=clusters, answers=answers)
-    assert {each.test for each in found} == {"bootstrap"}
+    assert {each.test for each in found} == {"jackknife"}
+    assert all((each.p < 0.05) == (not each.low <= 0 <= each.high) for each in found)
 
 
 def test_ranks_of_permuted_answers_are_made_anew() -> None:
