@@ -30,7 +30,7 @@ def line(row: Row) -> str:
         text = "-" if value is None else f"{value:.3f}"
         cells.append(f"{f'[{text}]' if bracketed and value is not None else text:>9}")
     error = "" if row.after is None else f"{row.error:.3f}"
-    return f"{row.name:62}" + "".join(cells) + f"{error:>8}{row.repeats:>7}  {row.note}".rstrip()
+    return f"{row.name:62}" + "".join(cells) + f"{error:>8}{row.repeats:>9}  {row.note}".rstrip()
 
 
 def main() -> None:
@@ -46,7 +46,7 @@ def main() -> None:
         for row in importlib.import_module(name).rows(arguments.quick):
             if row.group != group:
                 group = row.group
-                print(f"\n{group:62}{'nominal':>9}{'before':>9}{'after':>9}{'± se':>8}{'N':>7}")
+                print(f"\n{group:62}{'nominal':>9}{'before':>9}{'after':>9}{'± se':>8}{'N':>9}")
             print(line(row), flush=True)
             found.append(row)
         seconds = time.process_time() - start

@@ -284,7 +284,7 @@ def _of_skewness(shown: Sequence[Difference], clustered: bool) -> list[str]:
     if evident:
         notes.append(
             f"the differences of {listed(each.row.metric for each in evident)} are skewed: p is corrected for it, and "
-            "may still be too small if a few documents unlike these differ by much more (docs/statistics.md has figures)"
+            "may still be too small if a few documents unlike these differ by much more (figures: docs/statistics.md)"
         )
     if unseen:
         notes.append(

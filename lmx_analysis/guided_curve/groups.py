@@ -137,8 +137,9 @@ def read_groups(
 def _declared(runs: Sequence[Run], tasks: Sequence[str], metric: str) -> bool:
     """Whether a task says what kind of metric it is."""
     configs = [run.results.get("configs", {}).get(task) or {} for run in runs for task in tasks]
-    declared = [(each.get("metadata") or {}).get("metric_kinds") or {} for each in configs]
-    return any(metric in each for each in declared)
+    metadata = [each.get("metadata") for each in configs]
+    kinds = [each.get("metric_kinds") for each in metadata if isinstance(each, dict)]
+    return any(isinstance(each, dict) and metric in each for each in kinds)
 
 
 def _zero_one(groups: Sequence[Group]) -> bool:

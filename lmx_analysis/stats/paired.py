@@ -1,8 +1,8 @@
 """The comparison of paired measurements: two runs answered the same documents.
 
 Rates of independent documents get McNemar's exact test and Newcombe's interval. Everything else gets sign flips of
-cluster sums (`signflip`), and, where the differences are evidently skewed, Hall's corrected t as well (`skew`): then
-the larger p and the hull of the two intervals count, so that test and interval still agree.
+cluster sums (`signflip`), and, where the differences are evidently skewed and not all of one size, Hall's corrected t
+as well (`skew`): then the larger p and the hull of the two intervals count, so that test and interval still agree.
 """
 
 from __future__ import annotations
@@ -151,7 +151,7 @@ def _of_means(x: Floats, y: Floats, total: Floats, size: Floats, flipped: signfl
     d = float(total.sum()) / n
     residual = total - size * d
     p, interval, used = flipped.p, flipped.interval, False
-    if interval.known and not limited and skew.evidently_skewed(residual):
+    if interval.known and not limited and not _one_size(total) and skew.evidently_skewed(residual):
         p_skew, corrected = skew.hall_test(total, size)
         if corrected.known:
             p, interval, used = max(p, p_skew), interval.hull(corrected), True
@@ -160,3 +160,9 @@ def _of_means(x: Floats, y: Floats, total: Floats, size: Floats, flipped: signfl
     return Paired(
         n, total.size, differing, effective, *means, interval, p, signflip.METHOD, skew.skewness(residual), used
     )  # fmt: skip
+
+
+def _one_size(total: Floats) -> bool:
+    """Whether all differences have one size: with a mean of 0 they are then symmetric, and sign flips are exact."""
+    sizes = np.abs(total[total != 0])
+    return bool(sizes.size) and float(np.ptp(sizes)) <= 1e-9 * float(sizes.max())

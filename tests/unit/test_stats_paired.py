@@ -243,3 +243,14 @@ def test_an_interval_that_is_withheld_says_why():
     assert not none.excludes(0.0)
     assert none.hull(Interval(0, 1)).withheld == "no documents"
     assert Interval(0, 1).hull(Interval(-1, 0.5)) == Interval(-1, 1)
+
+
+@pytest.mark.parametrize(
+    ("up", "down", "ties", "size"), [(15, 5, 0, 1.0), (5, 15, 0, 0.25), (12, 2, 6, 3.0), (34, 16, 0, 1)]
+)
+def test_differences_of_one_size_get_the_exact_test_of_signs(up, down, ties, size):
+    """A score of 0 and 1 that is not declared a rate: a mean of 0 makes its differences symmetric, so not skewed."""
+    x = np.repeat([size, -size, 0.0], [up, down, ties])
+    found = compare_paired(np.zeros(x.size), x)
+    assert found.p == pytest.approx(mcnemar_exact(up, down), abs=0.006)
+    assert (found.p < 0.05, found.corrected) == (mcnemar_exact(up, down) < 0.05, False)
