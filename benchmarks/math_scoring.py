@@ -29,14 +29,14 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from lmx_metrics import math_worker
-from lmx_metrics.math_answer import extract
-from lmx_metrics.math_equivalence import math_equal
-from lmx_metrics.math_normalise import is_words, normalise
-from lmx_metrics.math_numbers import based, number
-from lmx_metrics.math_scoring import score
-from lmx_metrics.math_shapes import Shape, shape, split
-from lmx_metrics.math_worker import LimitError
+from lmx_metrics.math import worker as workers
+from lmx_metrics.math.answer import extract
+from lmx_metrics.math.equivalence import math_equal
+from lmx_metrics.math.normalise import is_words, normalise
+from lmx_metrics.math.numbers import based, number
+from lmx_metrics.math.scoring import score
+from lmx_metrics.math.shapes import Shape, shape, split
+from lmx_metrics.math.worker import LimitError
 from lmx_tasks.math import data
 
 GOLDEN = Path(__file__).resolve().parents[1] / "tests" / "golden" / "lmx_math"
@@ -103,7 +103,7 @@ def _how_read(leaf: str) -> str:
     if ":" in leaf:
         return "ratio"
     try:
-        return "algebra" if math_worker.compare(leaf, leaf) else "spelling only"
+        return "algebra" if workers.compare(leaf, leaf) else "spelling only"
     except LimitError:
         return "spelling only"
 
@@ -211,7 +211,7 @@ def hostile() -> bool:
         "million digits": "7" * 1_000_000,
     }
     holds = True
-    math_worker.own().close()
+    workers.own().close()
     print("hostile answers:")
     for name, answer in answers.items():
         begin, before = time.perf_counter(), _cpu()
@@ -222,7 +222,7 @@ def hostile() -> bool:
             outcome = f"RAISED {type(error).__name__}"
         holds = holds and outcome == "refused"
         wall = time.perf_counter() - begin
-        math_worker.own().close()  # the times of a child count when it has ended
+        workers.own().close()  # the times of a child count when it has ended
         print(f"  {name:<26} {outcome} after {wall:5.2f} s wall, {_cpu() - before:5.2f} s of processor time")
     return holds
 
@@ -244,11 +244,11 @@ def speed(kind_of_gold: str, golds: list[str], rng: random.Random) -> bool:
             answer = gold
         work.append((f"So the answer is $\\boxed{{{answer}}}$.", gold))
     before, begin = _cpu(), time.perf_counter()
-    starts = math_worker.own().started
+    starts = workers.own().started
     right = sum(score(text, gold)["math_equal"] for text, gold in work)
     wall = time.perf_counter() - begin
-    replaced = math_worker.own().started - starts
-    math_worker.own().close()  # the times of a child count when it has ended
+    replaced = workers.own().started - starts
+    workers.own().close()  # the times of a child count when it has ended
     cpu = _cpu() - before
     print(
         f"{N} answers, gold answer {kind_of_gold} ({right:.0f} equal): {wall:.1f} s wall, {cpu:.1f} s of processor time"

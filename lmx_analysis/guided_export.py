@@ -25,7 +25,7 @@ from typing import Any
 from lmx_analysis.guided_runs import GuidedText, guided_texts, settings_of
 from lmx_analysis.runs import Run, read_jsonl
 from lmx_metrics.counting import parse_count
-from lmx_metrics.math_answer import extract
+from lmx_metrics.math.answer import extract
 from lmx_plugins.errors import UserError
 
 FIELDS = (

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from lmx_metrics.math_answer import last_boxed
+from lmx_metrics.math.answer import last_boxed
 from lmx_plugins.errors import UserError, unknown
 from lmx_tasks.constraint50.utils import data_file
 

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lmx_metrics.math_answer import extract, last_boxed, matching_braces
-from lmx_metrics.math_normalise import MAX_LENGTH, braced_arguments, normalise
-from lmx_metrics.math_numbers import based, number
-from lmx_metrics.math_shapes import interval, named, right_side, shape, split
-from lmx_metrics.math_units import compatible, split_unit
+from lmx_metrics.math.answer import extract, last_boxed, matching_braces
+from lmx_metrics.math.normalise import MAX_LENGTH, braced_arguments, normalise
+from lmx_metrics.math.numbers import based, number
+from lmx_metrics.math.shapes import interval, named, right_side, shape, split
+from lmx_metrics.math.units import compatible, split_unit
 
 PIECES = [r"\boxed", r"\fbox", "{", "}", "\\", "$", r"\frac", r"\sqrt", r"\text", "the answer is", "Answer:", "<think>",
           "</think>", "1", "x", ",", "(", "]", r"\{", r"\cup", r"\begin{pmatrix}", r"\end{pmatrix}", "&", r"\\", "^",

@@ -13,7 +13,7 @@ import pytest
 
 import lmx_tasks
 from lmx_metrics.golden import TracedText
-from lmx_metrics.math_answer import extract
+from lmx_metrics.math.answer import extract
 from lmx_plugins.errors import UserError
 from lmx_tasks.math import data, utils
 

@@ -1,9 +1,9 @@
 r"""Is an answer the same as the gold answer? By its spelling, by exact arithmetic, else by computer algebra.
 
-1. Both are brought into one spelling (`lmx_metrics.math_normalise`); equal strings are equal answers.
-2. Both are taken apart (`lmx_metrics.math_shapes`): brackets and their kinds, sizes and orders must agree.
+1. Both are brought into one spelling (`lmx_metrics.math.normalise`); equal strings are equal answers.
+2. Both are taken apart (`lmx_metrics.math.shapes`): brackets and their kinds, sizes and orders must agree.
 3. The members are compared: numbers exactly, words as words, and the rest by sympy in another process that has limits
-   on time and memory (`lmx_metrics.math_worker`). What runs into a limit is not equal.
+   on time and memory (`lmx_metrics.math.worker`). What runs into a limit is not equal.
 
 Nothing here raises on any text, and no text is evaluated as code.
 """
@@ -13,12 +13,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from lmx_metrics import math_worker
-from lmx_metrics.math_normalise import MAX_LENGTH, is_words, normalise, spell, tighten
-from lmx_metrics.math_numbers import based, number
-from lmx_metrics.math_shapes import Shape, ascending, interval, named, right_side, shape
-from lmx_metrics.math_units import PERCENT, compatible
-from lmx_metrics.math_worker import LimitError
+from lmx_metrics.math import worker
+from lmx_metrics.math.normalise import MAX_LENGTH, is_words, normalise, spell, tighten
+from lmx_metrics.math.numbers import based, number
+from lmx_metrics.math.shapes import Shape, ascending, interval, named, right_side, shape
+from lmx_metrics.math.units import PERCENT, compatible
+from lmx_metrics.math.worker import LimitError
 
 Compare = Callable[[str, str], bool]
 """Compares two expressions; raises `LimitError`."""
@@ -52,7 +52,7 @@ def math_equal(gold: str, answer: str, compare: Compare | None = None) -> bool:
         return False
     if (unit == PERCENT) != (other_unit == PERCENT) and _is_share(value, other, unit == PERCENT):
         return True
-    matcher = _Matcher(compare or math_worker.compare)
+    matcher = _Matcher(compare or worker.compare)
     try:
         return any(matcher.same(one, two) for one, two in _readings(gold, answer, value, other))
     except LimitError:

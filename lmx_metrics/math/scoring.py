@@ -6,8 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 
 from lmx_metrics.aggregation import ByDomain
-from lmx_metrics.math_answer import extract
-from lmx_metrics.math_equivalence import exact_match, math_equal
+from lmx_metrics.math.answer import extract
+from lmx_metrics.math.equivalence import exact_match, math_equal
 from lmx_metrics.text import trace_of
 
 

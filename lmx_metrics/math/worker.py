@@ -79,10 +79,10 @@ class MathWorker:
         if self._process is not None and self._process.poll() is None:
             return self._process
         self._stop()
-        command = [sys.executable, "-m", "lmx_metrics.math_child", str(self.seconds), str(self.memory)]
+        command = [sys.executable, "-m", "lmx_metrics.math.child", str(self.seconds), str(self.memory)]
         # No key of the user's reaches a process that reads a model's text. Hash order must not change a result.
         kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
-        path = os.pathsep.join([str(Path(__file__).resolve().parents[1]), *filter(None, sys.path)])
+        path = os.pathsep.join([str(Path(__file__).resolve().parents[2]), *filter(None, sys.path)])
         settings = {**kept, "PYTHONPATH": path, "PYTHONHASHSEED": "0", "LMX_NO_AUTOLOAD": "1"}
         process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=settings

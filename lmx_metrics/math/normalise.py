@@ -1,7 +1,7 @@
 r"""One spelling for answers that differ in notation only: `\dfrac12` and `\frac{1}{2}`, `1{,}000` and `1000`.
 
 Nothing here computes: two answers that become the same string mean the same, two that do not may still be equal
-(`lmx_metrics.math_equivalence`). Any string is taken; the time is linear in its length.
+(`lmx_metrics.math.equivalence`). Any string is taken; the time is linear in its length.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ import re
 import unicodedata
 from fractions import Fraction
 
-from lmx_metrics.math_answer import matching_braces
-from lmx_metrics.math_units import split_unit
+from lmx_metrics.math.answer import matching_braces
+from lmx_metrics.math.units import split_unit
 
 MAX_LENGTH = 2000
 """Characters of an answer that is looked at closer; a longer one is only equal to itself."""
