@@ -9,8 +9,10 @@ from __future__ import annotations
 import re
 import unicodedata
 from fractions import Fraction
+from functools import lru_cache
 
-from lmx_metrics.math.answer import matching_braces
+from lmx_metrics.math.latex import braced_arguments, braced_scripts, unwrapped
+from lmx_metrics.math.names import FUNCTION, with_backslashes
 from lmx_metrics.math.units import split_unit
 
 MAX_LENGTH = 2000
@@ -19,26 +21,43 @@ MAX_LENGTH = 2000
 _SYMBOLS = {
     "−": "-", "–": "-", "—": "-", "×": r"\cdot ", "·": r"\cdot ", "⋅": r"\cdot ", "∗": "*", "÷": "/", "⁄": "/",
     "π": r"\pi ", "θ": r"\theta ", "√": r"\sqrt ", "∞": r"\infty ", "≤": r"\le ", "≥": r"\ge ", "≠": r"\ne ",
-    "∪": r"\cup ", "∩": r"\cap ", "∈": r"\in ", "∅": r"\emptyset ", "±": r"\pm ", "°": r"^\circ ", "º": r"^\circ ",
-    "…": r"\ldots ", "⟨": r"\langle ", "⟩": r"\rangle ", "’": "'", "\u200b": "", "\ufeff": "",
+    "⩽": r"\le ", "⩾": r"\ge ", "∪": r"\cup ", "∩": r"\cap ", "∈": r"\in ", "∅": r"\emptyset ", "±": r"\pm ",
+    "∓": r"\mp ", "≈": r"\approx ", "∖": r"\setminus ", "ℝ": r"\mathbb{R}", "°": r"^\circ ", "º": r"^\circ ",
+    "…": r"\ldots ", "⟨": r"\langle ", "⟩": r"\rangle ", "’": "'", "‘": "'", "“": '"', "”": '"', "λ": r"\lambda ",
+    "\u200b": "", "\ufeff": "",
 }  # fmt: skip
+_SYMBOL = re.compile("|".join(_SYMBOLS))
 _SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-")
 _SUPERSCRIPT = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹⁻]+")
 _VULGAR = re.compile("[¼-¾⅐-⅞]")
 
 _SAME = {
     "dfrac": r"\frac", "tfrac": r"\frac", "cfrac": r"\frac", "dbinom": r"\binom", "tbinom": r"\binom",
-    "leq": r"\le ", "leqslant": r"\le ", "geq": r"\ge ", "geqslant": r"\ge ", "lt": "<", "gt": ">", "neq": r"\ne ",
+    "leq": r"\le ", "leqslant": r"\le ", "geq": r"\ge ", "geqslant": r"\ge ", "leqq": r"\le ", "geqq": r"\ge ",
+    "lt": "<", "gt": ">", "neq": r"\ne ", "backslash": r"\setminus ", "smallsetminus": r"\setminus ",
     "times": r"\cdot ", "ast": "*", "div": "/", "varnothing": r"\emptyset ", "degree": r"^\circ ", "lbrace": r"\{",
     "rbrace": r"\}", "lbrack": "[", "rbrack": "]", "lparen": "(", "rparen": ")", "colon": ":", "mid": "|",
+    "vert": "|", "lvert": "|", "rvert": "|", "R": r"\mathbb{R}", "Reals": r"\mathbb{R}", "reals": r"\mathbb{R}",
     "quad": " ", "qquad": " ", "displaystyle": "", "textstyle": "", "limits": "", "thinspace": " ", "space": " ",
     "mbox": r"\text", "hbox": r"\text", "textbf": r"\text", "textrm": r"\text", "textit": r"\text",
-    "textsf": r"\text", "mathrm": r"\text", "operatorname": r"\text",
-    "left": "", "right": "", "big": "", "Big": "", "bigg": "", "Bigg": "", "bigl": "", "bigr": "", "Bigl": "",
-    "Bigr": "", "dots": r"\ldots ", "land": r"\text{and}", "lor": r"\text{or}",
+    "textsf": r"\text", "texttt": r"\text", "emph": r"\text", "mathrm": r"\text", "operatorname": r"\text",
+    "left": "", "right": "", "middle": "", "big": "", "Big": "", "bigg": "", "Bigg": "", "bigl": "", "bigr": "",
+    "Bigl": "", "Bigr": "", "Large": "", "large": "", "LARGE": "", "huge": "", "bf": "", "rm": "", "it": "",
+    "dots": r"\ldots ", "land": r"\text{ and }", "lor": r"\text{ or }", "wedge": r"\text{ and }",
+    "vee": r"\text{ or }",
 }  # fmt: skip
 _COMMAND = re.compile(r"\\\\|\\([A-Za-z]+)|\\[,;:!> \n]|~")
-_FONT = re.compile(r"\\(?:mathbf|boldsymbol|mathit|mathsf|bm)\s*\{([^{}]*)\}")
+_FONT = re.compile(r"\\(?:mathbf|boldsymbol|mathit|mathsf|bm|underline)\s*\{([^{}]*)\}")
+_COLOUR = re.compile(
+    r"\\(?:textcolor|color)\s*(?:\[[^\]]*\])?\{[^{}]*\}|\\(?:ensuremath|phantom\{[^{}]*\})(?![A-Za-z])"
+)
+_REALS = re.compile(r"\\(?:mathbb|Bbb|mathbf|mathrm|mathcal)\s*(?:\{\s*R\s*\}|R(?![A-Za-z]))")
+_ALL_REALS = re.compile(
+    r"^(?:x\s*(?:\\in|(?:can be|is))\s*)?(?:the set of\s+)?(?:all|any) reals?(?: numbers?)?(?:\s+(?:for\s+)?[a-z])?"
+    r"(?:,?\s*(?:except|other than|but not|but|excluding|not equal to|\\ne|such that)(?:\s+(?:for|when|where))?)?"
+    r"(?=[\s,]|$)(?:\s*[a-z]\s*(=|\\ne))?",
+    re.IGNORECASE,
+)
 _DELIMITER_DOT = re.compile(r"\\(left|right)\s*\.")
 _TRIGONOMETRIC = re.compile(r"\\(?:sin|cos|tan|cot|sec|csc)(?![a-z])")
 _DEGREES = re.compile(r"(\d+(?:\.\d+)?)\s*\^\s*(?:\{\s*\\circ\s*\}|\\circ(?![A-Za-z]))")
@@ -47,69 +66,90 @@ _MATRIX = re.compile(r"\\(begin|end)\s*\{(?:[bp]?matrix|smallmatrix)\}")
 _ROW_GAP = re.compile(r"\\\\\s*\[[^\]]{0,20}\]")
 _TEXT_SPACED = re.compile(r"\\text\s+\{")
 _TEXT = re.compile(r"\\text\{([^{}]*)\}")
-_JOIN_TEXT = re.compile(r"[,;]?\s*\\text\{\s*,?\s*(?:and|or)\s*,?\s*\}")
-_JOIN_WORD = re.compile(r",?\s+(?:and|or)\s+")
-_THOUSANDS_SPACED = re.compile(r"(?<=\d)(?:,\s*\\!|\{,\}|\\,)\s*(?=\d{3}(?!\d))")
+_JOIN_TEXT = re.compile(r"[,;]?\s*\\text\{\s*,?\s*(and|or)\s*,?\s*\}")
+_JOIN_WORD = re.compile(r",?\s+(and|or)\s+")
+_RELATION = re.compile(r"[<>]|\\(?:le|ge|ne|in)(?![A-Za-z])")
+_ASCII_RELATION = re.compile(r"([<>])=|(?<=\s)!=")
+_TOO = {"<": r"\le ", ">": r"\ge ", None: r"\ne "}
+_THOUSANDS_SPACED = re.compile(r"(?<![\d^_.])\d{1,3}(?:(?:,\s*\\!|\{,\}|\\,)\s*\d{3})+(?!\d)")
+_GROUP_MARK = re.compile(r"[,\\!{}\s]+")
 _THOUSANDS = re.compile(r"[-+]?[1-9]\d{0,2}(?:,\d{3})+(?:\.\d+)?")
 _THOUSANDS_IN_BRACES = re.compile(r"\{(-?[1-9]\d{0,2}(?:,\d{3})+)\}")
+_THOUSANDS_BLANK = re.compile(r"(?<![\d^_.}])(?<!\d\s)[1-9]\d{0,2}(?:\s\d{3})+(?!\d|\s\d)")
+_SCIENTIFIC = re.compile(r"^([-+]?\d+(?:\.\d+)?)[eE]([-+]?\d{1,3})(?=\s*(?:$|\\text|[A-Za-z\\%]))")
 _SPACE = re.compile(r"\s+")
+_BLANK_KEPT = re.compile(r"(\\[A-Za-z]+)\s+(?=[A-Za-z])|(?<=[\d.])\s+(?=[\d.])")
 _BARE_POINT = re.compile(r"(?<![\d.])\.(?=\d)")
 _WORDS = re.compile(r"[^\W\d_]{2}[^\d\\{}^_+*/=<>|]*")
 _LETTER = re.compile(r"\(\s*([A-Za-z])\s*\)")
-_SCRIPT = re.compile(r"([_^])\{([A-Za-z0-9])\}")
 _SIMPLE_FRACTION = re.compile(r"(-?)(\d+)/(\d+)")
+_MIXED = re.compile(r"(?<![\d.^_}])(\d+) (\d+)/(\d+)(?![\d.])")
+_QUOTED = re.compile(r"^(?:``|[`'\"])+(.*?)(?:''|['\"])+\.?$", re.DOTALL)
+_NUMBER = re.compile(r"-?[1-9]\d*|0")
 
 
+@lru_cache(maxsize=512)
 def normalise(answer: str) -> tuple[str, str]:
     """`(value, unit)`: the answer in one spelling, without blank space or a unit, and the unit if it is known."""
+    if _NUMBER.fullmatch(answer):
+        return answer, ""
     if len(answer) > MAX_LENGTH:
         return answer.strip(), ""
     spelled = spell(answer)
-    whole = _TEXT.fullmatch(spelled)
-    value, unit = split_unit(whole[1].strip() if whole else spelled)
-    if _THOUSANDS.fullmatch(value.replace(" ", "")):
+    value, unit = split_unit(spelled)
+    value = _SCIENTIFIC.sub(lambda match: rf"{match[1]}\\cdot 10^{{{match[2]}}}".replace("\\\\", "\\"), value.strip())
+    if _THOUSANDS.fullmatch(value):
         value = value.replace(",", "")
     return tighten(value), unit
 
 
 def spell(text: str) -> str:
     r"""One spelling for symbols, commands and separators; texts (`\text{...}`) and blank space stay."""
-    text = _VULGAR.sub(lambda match: _vulgar(match[0]), text)
-    text = _SUPERSCRIPT.sub(lambda match: f"^{{{match[0].translate(_SUPERSCRIPTS)}}}", text)
-    for symbol, latex in _SYMBOLS.items():
-        text = text.replace(symbol, latex)
-    text = unicodedata.normalize("NFKC", text)
-    text = text.replace(r"\$", "\0").replace("$", "").replace("\0", r"\$")
-    text = _FONT.sub(r"\1", _THOUSANDS_SPACED.sub("", text))
+    text = _symbols(text)
+    text = text.replace(r"\$", "\0").replace("$", " ").replace("\0", r"\$")
+    text = _REALS.sub(r"\\mathbb{R}", _COLOUR.sub("", text))
+    text = _FONT.sub(r"\1", _THOUSANDS_SPACED.sub(lambda match: _GROUP_MARK.sub("", match[0]), text))
     text = _DELIMITER_DOT.sub("", text)
     text = _COMMAND.sub(_command, _MATRIX.sub(r"\\\1{pmatrix}", text))
-    text = _TEXT_SPACED.sub(r"\\text{", text)
-    text = _ROW_GAP.sub(r"\\\\", text)
+    text = FUNCTION.sub(r"\\\1 ", _TEXT_SPACED.sub(r"\\text{", text))
+    text = _ROW_GAP.sub(r"\\\\", text).replace(r"\not=", r"\ne ").replace("+/-", r"\pm ").replace("...", r"\ldots ")
+    text = _ASCII_RELATION.sub(lambda match: _TOO[match[1]], text)
     if _TRIGONOMETRIC.search(text):  # inside a function degrees are a factor, elsewhere a unit
         text = _DEGREES.sub(r"(\\frac{\1\\pi}{180})", text)
-    text = _DEGREE.sub("", text)
-    text = _JOIN_TEXT.sub(", ", text)
+    text = _DEGREE.sub(" ", text)
+    text = unwrapped(text.strip())
+    if (whole := _TEXT.fullmatch(text)) or (whole := _QUOTED.fullmatch(text)):
+        text = whole[1].strip()
+        if whole := _QUOTED.fullmatch(text):
+            text = whole[1].strip()
+    text = _all_reals(text)
+    # inequalities may hold together or not; members of a list are only several
+    joined = _connective if _RELATION.search(text) else ", "
+    text = _JOIN_TEXT.sub(joined, text)
     if not _WORDS.fullmatch(text.strip()):
-        text = _JOIN_WORD.sub(", ", text)
+        text = _JOIN_WORD.sub(joined, text)
     return text.strip().rstrip(".,;:").strip()
 
 
 def tighten(text: str) -> str:
     """Take out blank space and brace what `spell` left: arguments, bare fractions, decimals that start with a point.
 
-    An answer of words keeps single blanks and is put in lower case, unless it is a few capitals (`ACF`).
+    Between two digits one blank stays, for `2 3` is not `23`; groups of thousands and mixed numbers are joined. An
+    answer of words keeps single blanks and is put in lower case, unless it is a few capitals (`ACF`).
     """
-    text = unwrapped(_TEXT.sub(lambda match: match[1].strip(), text).strip())
+    text = unwrapped(_TEXT.sub(lambda match: f" {match[1].strip()} ", text).strip())
     if letter := _LETTER.fullmatch(text):
         return letter[1]
+    text = with_backslashes(text)
     if is_words(text):
-        text = _SPACE.sub(" ", text).rstrip(".")
+        text = _SPACE.sub(" ", text).rstrip(".").strip()
         return text if text.isupper() and len(text) <= 3 else text.casefold()
-    text = braced_arguments(text)
-    text = re.sub(r"(\\[A-Za-z]+)\s+(?=[A-Za-z])", "\\1\0", text)
-    text = _SPACE.sub("", text).replace("\0", " ")
+    text = _SPACE.sub(" ", braced_arguments(text))
+    text = braced_scripts(_THOUSANDS_BLANK.sub(lambda match: match[0].replace(" ", ""), text))
+    text = _BLANK_KEPT.sub("\\1\0", text)
+    text = _MIXED.sub(r"\1\\frac{\2}{\3}", text.replace(" ", "").replace("\0", " "))
     text = _THOUSANDS_IN_BRACES.sub(lambda match: match[0].replace(",", ""), text)
-    text = _SCRIPT.sub(r"\1\2", _BARE_POINT.sub("0.", text))
+    text = _BARE_POINT.sub("0.", text)
     if fraction := _SIMPLE_FRACTION.fullmatch(text):
         text = rf"{fraction[1]}\frac{{{fraction[2]}}}{{{fraction[3]}}}"
     return text
@@ -122,43 +162,27 @@ def is_words(text: str) -> bool:
     return len(text) > 3 or not text.islower()
 
 
-def unwrapped(text: str) -> str:
-    """Take off braces around the whole text."""
-    closing = matching_braces(text)
-    start, end = 0, len(text)
-    while text.startswith("{", start) and closing.get(start) == end - 1:
-        start, end = start + 1, end - 1
-    return text[start:end].strip()
+def _symbols(text: str) -> str:
+    if text.isascii():
+        return text
+    text = _VULGAR.sub(lambda match: _vulgar(match[0]), text)
+    text = _SUPERSCRIPT.sub(lambda match: f"^{{{match[0].translate(_SUPERSCRIPTS)}}}", text)
+    return unicodedata.normalize("NFKC", _SYMBOL.sub(lambda match: _SYMBOLS[match[0]], text))
 
 
-def braced_arguments(text: str) -> str:
-    r"""Put braces around arguments that have none: `\frac12`, `\frac1{72}`, `\sqrt2`, `\frac\pi4`, `x^\pi`."""
-    closing = matching_braces(text)
-    insert: dict[int, str] = {}
-    for match in re.finditer(r"\\(?:frac|sqrt|binom)(?![A-Za-z])", text):
-        wanted = 1 if match[0] == r"\sqrt" else 2
-        at = match.end()
-        if wanted == 1 and (root := re.compile(r"\s*\[[^\]]*\]").match(text, at)):
-            at = root.end()
-        for _ in range(wanted):
-            token = re.compile(r"\s*(\{|\\[A-Za-z]+|[^\s\\}])").match(text, at)
-            if not token:
-                break
-            if token[1] == "{":
-                if token.start(1) not in closing:
-                    break
-                at = closing[token.start(1)] + 1
-            elif token[1] in (r"\frac", r"\sqrt", r"\binom"):
-                break  # TeX would read on; nobody writes that
-            else:
-                insert[token.start(1)] = insert.get(token.start(1), "") + "{"
-                insert[token.end(1)] = "}" + insert.get(token.end(1), "")
-                at = token.end(1)
-    pieces, last = [], 0
-    for position in sorted(insert):
-        pieces += [text[last:position], insert[position]]
-        last = position
-    return "".join([*pieces, text[last:]])
+def _all_reals(text: str) -> str:
+    r"""`all real numbers except 3` as `\mathbb{R}\setminus 3`."""
+    if " real" not in text:
+        return text
+    plain = _TEXT.sub(r" \1 ", text).strip()
+    if match := _ALL_REALS.match(plain):
+        rest = plain[match.end() :].strip(" ,.")
+        return rf"\mathbb{{R}}\setminus {rest}" if rest else r"\mathbb{R}"
+    return text
+
+
+def _connective(match: re.Match[str]) -> str:
+    return rf" \{match[1]} "
 
 
 def _command(match: re.Match[str]) -> str:
