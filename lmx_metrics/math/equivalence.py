@@ -16,6 +16,7 @@ import re
 from collections.abc import Callable
 
 from lmx_metrics.math import sets, worker
+from lmx_metrics.math.arithmetic import evaluated
 from lmx_metrics.math.clock import same_ratio, same_time
 from lmx_metrics.math.equations import after_name, chain, is_quantity, named
 from lmx_metrics.math.gold import alternatives
@@ -37,7 +38,7 @@ _RELATION = re.compile(r"[<>]|\\(?:le|ge)(?![A-Za-z])")
 _PROSE = re.compile(r"(?<![A-Za-z\\])[A-Za-z]{5,}")
 _PLAIN_THOUSANDS = re.compile(r"-?\d{1,3}(?:,\s*\d{3})+")
 _CHOICE = re.compile(
-    r"(?:option|choice|answer)?\s?(?:\(([A-Z])\)|([A-Z])[).:])(.*)|(?:option|choice)\s\(?([a-z])\)?", re.DOTALL
+    r"(?:option|choice|answer)?\s?(?:\(([A-Z])\)|([A-Z])[).:])(?![,;])(.*)|(?:option|choice)\s\(?([a-z])\)?", re.DOTALL
 )
 _LABEL = re.compile(r"\(?[A-Z]\)|\\(?:and|or)")
 
@@ -212,7 +213,10 @@ class _Matcher:
         if any(is_words(text) or _PROSE.search(text) for text in (gold, answer)):
             return None is not (value or in_words(gold)) == (other or in_words(answer))
         ours, theirs = explicit(gold), explicit(answer)
-        return ours is not None and theirs is not None and self.compare(ours, theirs)
+        if ours is None or theirs is None:
+            return False
+        value, other = evaluated(ours), evaluated(theirs)
+        return value == other if value is not None and other is not None else self.compare(ours, theirs)
 
 
 def _without_names(gold: str, answer: str) -> tuple[str, str]:
