@@ -9,17 +9,17 @@ from lmx_metrics.math.numbers import number
 
 # What may be named: x, y_1, f^{-1}(x), f(2), (x,y), \lambda, a segment, an angle, a ratio of names, a word.
 _INDEXED = r"[A-Za-z](?:_\{\w+\})?"
-_SEGMENT = r"\|[A-Z]{2}\||\\overline\{[A-Z]{2}\}|[A-Z]{2,3}|m?\\angle ?[A-Z]{1,3}|\|?\\triangle ?[A-Z]{3}\|?"
+_SEGMENT = r"\|[A-Z]{2}\||\|[zw]\||\\overline\{[A-Z]{2}\}|[A-Z]{2,3}|m?\\angle ?[A-Z]{1,3}|\|?\\triangle ?[A-Z]{3}\|?"
 _SIMPLE_NAME = (
     rf"{_INDEXED}(?:\^\{{-1\}})?'*(?:\([A-Za-z](?:,[A-Za-z])*\)|\(-?\d+\))?|\([A-Za-z](?:,[A-Za-z])+\)"
-    rf"|{_SEGMENT}|(?:{_INDEXED}|{_SEGMENT})(?::(?:{_INDEXED}|{_SEGMENT}))+|\\[a-z]+(?:_\{{\w+\}})?|[A-Z]?[a-z]{{3,}}"
+    rf"|{_SEGMENT}|(?:{_INDEXED}|{_SEGMENT})(?::(?:{_INDEXED}|{_SEGMENT}))+|\\(?!pi|infty)[a-z]+(?:_\{{\w+\}})?|[A-Z]?[a-z]{{3,}}"
 )
 _NAMED = re.compile(rf"({_SIMPLE_NAME})(?:=|\\in(?![A-Za-z]))(.+)", re.DOTALL)
 _NAMED_LAST = re.compile(rf"([^=<>,]+)=({_INDEXED})")
 # A sum or product of letters, whose value was asked for; but a minus, root or logarithm of one letter is a step.
 _LETTERS = re.compile(r"[A-Za-z]\([^=<>,]{1,20}\)|(?:[^=<>\d,]|_\{\d+\}){1,60}")
 _STEP = re.compile(
-    r"-.*|\\sqrt(?:\[[^\]]*\])?\{[A-Za-z]\}|\|[A-Za-z]\||\\(?:ln|log)\{?\s*[A-Za-z]\}?|[A-Za-z]!+|.*\\equiv.*"
+    r"-.*|\\sqrt(?:\[[^\]]*\])?\{[A-Za-z]\}|\|[A-Za-vxy]\||\\(?:ln|log)\{?\s*[A-Za-z]\}?|[A-Za-z]!+|.*\\equiv.*|\\pi"
 )
 
 
@@ -33,6 +33,12 @@ def named(text: str) -> tuple[str, str] | None:
     if (turned := _NAMED_LAST.fullmatch(text)) and number(turned[1]) is not None:
         return turned[2], turned[1]
     return None
+
+
+def common_name(text: str) -> str | None:
+    """The one name that all named members of an answer have, without an index: `x` of `x=1,x=2`; None for others."""
+    names = {pair[0].partition("_")[0] for part in split(text, {",", ";"}) if (pair := named(part))}
+    return names.pop() if len(names) == 1 else None
 
 
 def after_name(text: str, name: str) -> str | None:
@@ -51,7 +57,7 @@ def chain(text: str) -> list[str]:
         return []
     while len(parts) > 1 and is_quantity(parts[0]):
         parts = parts[1:]
-    return parts
+    return parts[:-1] if len(parts) > 1 and is_quantity(parts[-1]) and number(parts[0]) is not None else parts
 
 
 def is_quantity(text: str) -> bool:

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from lmx_metrics.math import sets, worker
 from lmx_metrics.math.arithmetic import evaluated
 from lmx_metrics.math.clock import same_ratio, same_time
-from lmx_metrics.math.equations import after_name, chain, is_quantity, named
+from lmx_metrics.math.equations import after_name, chain, common_name, is_quantity, named
 from lmx_metrics.math.gold import alternatives
 from lmx_metrics.math.latex import split
 from lmx_metrics.math.normalise import MAX_LENGTH, is_words, normalise, spell, tighten
@@ -128,13 +128,16 @@ class _Matcher:
             return _choice(gold) == answer
         if r"\approx" in answer and r"\approx" not in gold:
             return self.approximated(gold, answer)
+        if _RELATION.search(gold) and ascending(gold).replace(" ", "") == ascending(answer).replace(" ", ""):
+            return True
         if sets.is_explicit(gold) or sets.is_explicit(answer):
-            ours, theirs = sets.readings(gold), sets.readings(answer)
-            if ours and theirs:
-                return any(sets.same_set(one, two, self.ends) for one in ours for two in theirs)
+            golds, answers = sets.readings(gold), sets.readings(answer)
+            if golds and answers:
+                return any(sets.same_set(one, two, self.ends) for one in golds for two in answers)
+        ours, theirs = common_name(gold), common_name(answer)
+        if ours and theirs and ours != theirs:  # two equations may still say the same
+            return "," not in gold + answer and r"\pm" not in gold + answer and self.leaves(gold, answer)
         gold, answer = _without_names(gold, answer)
-        if _RELATION.search(gold) and "," not in gold + answer:
-            gold, answer = ascending(gold), ascending(answer)
         if self.shapes(shape(gold), shape(answer)):
             return True
         if (gold + answer).count(r"\pm") > 1:

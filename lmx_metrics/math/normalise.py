@@ -85,6 +85,20 @@ _LETTER = re.compile(r"\(\s*([A-Za-z])\s*\)")
 _SIMPLE_FRACTION = re.compile(r"(-?)(\d+)/(\d+)")
 _MIXED = re.compile(r"(?<![\d.^_}])(\d+) (\d+)/(\d+)(?![\d.])")
 _QUOTED = re.compile(r"^(?:``|[`'\"])+(.*?)(?:''|['\"])+\.?$", re.DOTALL)
+_STARS = re.compile(r"\*\*([^*]+)\*\*")
+_ARTICLE = re.compile(r"^(?:an?|the)\s+(?=\S{3})", re.IGNORECASE)
+_LEADING = re.compile(
+    r"^(?:\\text\s*\{\s*)?(?:the|exactly|only|a total of|for all|all)\s*\}?\s*"
+    r"(?=[-\d\\$]|[a-z]\s*(?:[<>]|\\[lgn]e))",
+    re.IGNORECASE,
+)
+_FRACTION_BEFORE = re.compile(r"(?<![\d.}^/])(\d+)/(\d+)\s+(?=[A-Za-z\\(])")
+_COMPARED = (
+    (re.compile(r"(?:greater|more|larger) than or equal to|at least|no less than"), r"[{},\infty)"),
+    (re.compile(r"(?:less|smaller) than or equal to|at most|no more than"), r"(-\infty,{}]"),
+    (re.compile(r"greater than|more than|larger than"), r"({},\infty)"),
+    (re.compile(r"less than|smaller than"), r"(-\infty,{})"),
+)
 _NUMBER = re.compile(r"-?[1-9]\d*|0")
 
 
@@ -122,7 +136,7 @@ def spell(text: str) -> str:
         text = whole[1].strip()
         if whole := _QUOTED.fullmatch(text):
             text = whole[1].strip()
-    text = _all_reals(text)
+    text = _LEADING.sub("", _all_reals(_STARS.fullmatch(text)[1] if _STARS.fullmatch(text) else text))
     # inequalities may hold together or not; members of a list are only several
     joined = _connective if _RELATION.search(text) else ", "
     text = _JOIN_TEXT.sub(joined, text)
@@ -142,9 +156,9 @@ def tighten(text: str) -> str:
         return letter[1]
     text = with_backslashes(text)
     if is_words(text):
-        text = _SPACE.sub(" ", text).rstrip(".").strip()
+        text = _ARTICLE.sub("", _SPACE.sub(" ", text).rstrip(".").strip())
         return text if text.isupper() and len(text) <= 3 else text.casefold()
-    text = _SPACE.sub(" ", braced_arguments(text))
+    text = _SPACE.sub(" ", braced_arguments(_FRACTION_BEFORE.sub(r"\\frac{\1}{\2}", text)))
     text = braced_scripts(_THOUSANDS_BLANK.sub(lambda match: match[0].replace(" ", ""), text))
     text = _BLANK_KEPT.sub("\\1\0", text)
     text = _MIXED.sub(r"\1\\frac{\2}{\3}", text.replace(" ", "").replace("\0", " "))
@@ -177,6 +191,9 @@ def _all_reals(text: str) -> str:
     plain = _TEXT.sub(r" \1 ", text).strip()
     if match := _ALL_REALS.match(plain):
         rest = plain[match.end() :].strip(" ,.")
+        for words, form in _COMPARED:
+            if said := words.match(rest):
+                return form.format(rest[said.end() :].strip())
         return rf"\mathbb{{R}}\setminus {rest}" if rest else r"\mathbb{R}"
     return text
 

@@ -29,7 +29,7 @@ _NAMES = (
 )
 _WORDS = {name: value for value, name in enumerate(_NAMES.split())}
 _BASE_WORDS = {name: base for name, base in _WORDS.items() if base > 1}
-_DIGITS = r"-?[0-9A-Za-z]+(?:\.[0-9A-Za-z]+)?"
+_DIGITS = r"-?[0-9A-Za-z]+?(?:\.[0-9A-Za-z]+?)?"
 _BASE = rf"\(?(\d+|{'|'.join(_BASE_WORDS)})\)?"
 _BASED = re.compile(rf"(?:\(({_DIGITS})\)|({_DIGITS}))(?:_\{{(?:base)?{_BASE}\}}|_{_BASE}|,?\(?(?:in)?base{_BASE}\)?)")
 

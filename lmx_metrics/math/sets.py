@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 from lmx_metrics.math.latex import split
 from lmx_metrics.math.numbers import number
+from lmx_metrics.math.shapes import written_out
 
 LOW, HIGH = r"-\infty", r"\infty"
 MAX_PIECES = 32
@@ -32,11 +33,11 @@ _OPERATOR = re.compile(r"(<|>|\\le(?![A-Za-z])|\\ge(?![A-Za-z])|\\ne(?![A-Za-z])
 _NAMED = re.compile(rf"({_NAME})=(.+)", re.DOTALL)
 _DIFFERENCE = re.compile(r"\\setminus\s*|(?<=[)\]}])[-/](?=\\\{)|(?<=\\mathbb\{R\})(?=\\\{)")
 _EXPLICIT = re.compile(
-    r"[<>]|\\(?:le|ge|ne|in|notin|setminus|mathbb\{R\})(?![A-Za-z])|^\]|\[$|\[\\cup|\\cup ?\]|[\])][-/]\\\{"
+    r"[<>]|\\(?:le|ge|ne|in|notin|setminus|mathbb\{R\})(?![A-Za-z])|^R$|^\]|\[$|\[\\cup|\\cup ?\]|[\])][-/]\\\{"
 )
 _ABSOLUTE = re.compile(rf"\|({_NAME})\|")
 _POSITIVE = re.compile(r"\\mathbb\{R\}(?:\^\{?\+\}?|_\{?(?:\+|>0)\}?|\^\{?\*?-\}?|_\{?(?:-|<0)\}?)")
-_FULL = re.compile(r"\\mathbb\{R\}")
+_FULL = re.compile(r"\\mathbb\{R\}|R")
 
 
 @dataclass(frozen=True)
@@ -161,7 +162,8 @@ def _without(base: RealSet, points: str) -> list[RealSet]:
         out = cut[0].pieces[0]
         rays = Piece(LOW, False, out.low, not out.low_in), Piece(out.high, not out.high_in, HIGH, False)
         return [replace(base, pieces=tuple(ray for ray in rays if ray.low != HIGH and ray.high != LOW))]
-    members = [m[2] if (m := _NAMED.fullmatch(p)) else p for p in split(points, {",", ";", r"\and", r"\or"})]
+    named = [m[2] if (m := _NAMED.fullmatch(p)) else p for p in split(points, {",", ";", r"\and", r"\or"})]
+    members = [each for point in named for each in written_out(point)]
     if len(base.pieces) != 1 or not all(members) or len(members) > MAX_PIECES or any(c in points for c in "<>()[]"):
         return []
     return [replace(base, pieces=(replace(base.pieces[0], without=(*base.pieces[0].without, *members)),))]
@@ -257,7 +259,7 @@ def _ray(left: str, relation: str, right: str) -> RealSet | None:
     if not re.fullmatch(_NAME, left):
         return None
     if relation == r"\ne":
-        return RealSet((replace(EVERYTHING, without=(right,)),), left)
+        return RealSet((replace(EVERYTHING, without=tuple(written_out(right))),), left)
     if relation in ("<", r"\le"):
         return RealSet((Piece(LOW, False, _end(right), relation != "<"),), left)
     return RealSet((Piece(_end(right), relation != ">", HIGH, False),), left)

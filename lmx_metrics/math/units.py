@@ -68,7 +68,7 @@ _ORDINAL = re.compile(
 # Words that change the value, so that it is not the number before them.
 _CHANGING_WORDS = (
     "or and but except if when is are not no more less than fewer greater most least minimum maximum above below up "
-    "down factorial squared cubed choose mod modulo remainder times plus minus over power to root base negative "
+    "down factorial squared cubed choose mod modulo remainder plus minus over power to root base negative "
     "percent percentage hundred thousand million billion trillion dozen half halves third thirds fourth fourths fifth "
     "fifths sixth sixths seventh sevenths eighth eighths ninth ninths tenth tenths hundredth hundredths thousandth "
     "thousandths sin cos tan cot sec csc ln log exp sqrt cis pi theta alpha beta"
