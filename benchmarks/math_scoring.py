@@ -33,7 +33,6 @@ from math_altered import altered, slips
 
 from lmx_metrics.math import worker as workers
 from lmx_metrics.math.answer import extract
-from lmx_metrics.math.equivalence import math_equal
 from lmx_metrics.math.normalise import is_words, normalise
 from lmx_metrics.math.numbers import based, number
 from lmx_metrics.math.scoring import score
@@ -73,7 +72,7 @@ def gold_answers(rows: list[dict[str, str]]) -> bool:
     equal = 0
     for number_, row in enumerate(rows, start=1):
         answer = extract(row["solution"])
-        if answer is None or not math_equal(row["answer"], answer):
+        if answer is None or not score(row["solution"], row["answer"])["math_equal"]:
             wrong.append(f"problem {number_}: {row['answer']!r} is not equal to itself (extracted {answer!r})")
             continue
         equal += 1
@@ -130,11 +129,13 @@ def golden_pairs() -> bool:
     """Print our verdicts and those of math-verify alone on the pairs that a person judged, with disagreements."""
     cases = [case for path in sorted(GOLDEN.glob("*.json")) for case in json.loads(path.read_text(encoding="utf-8"))]
     pairs = [
-        (case["doc"]["answer"], extract(case["response"]) or "", bool(case["expected"]["math_equal"]))
+        (case["doc"]["answer"], case["response"], bool(case["expected"]["math_equal"]))
         for case in cases
         if "math_equal" in case["expected"] and isinstance(case["response"], str) and len(case["response"]) < 300
     ]
-    rows = [(gold, answer, want, math_equal(gold, answer), _alone(gold, answer)) for gold, answer, want in pairs]
+    ours = [bool(score(text, gold)["math_equal"]) for gold, text, _ in pairs]
+    answers = [(gold, extract(text) or "", want) for gold, text, want in pairs]
+    rows = [(*pair, equal, _alone(*pair[:2])) for pair, equal in zip(answers, ours, strict=True)]
     print(f"golden pairs: {len(rows)}")
     print("| pairs | judged by | right | wrong |\n|---|---|---|---|")
     for want, name in ((True, "equal"), (False, "not equal")):

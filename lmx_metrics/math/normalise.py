@@ -136,7 +136,9 @@ def spell(text: str) -> str:
         text = whole[1].strip()
         if whole := _QUOTED.fullmatch(text):
             text = whole[1].strip()
-    text = _LEADING.sub("", _all_reals(_STARS.fullmatch(text)[1] if _STARS.fullmatch(text) else text))
+    if starred := _STARS.fullmatch(text):
+        text = starred[1]
+    text = _LEADING.sub("", _all_reals(text))
     # inequalities may hold together or not; members of a list are only several
     joined = _connective if _RELATION.search(text) else ", "
     text = _JOIN_TEXT.sub(joined, text)
