@@ -28,7 +28,7 @@ from lmx_models.autoregressive import AutoregressiveLM
 from lmx_models.decoding.autoregressive import autoregressive
 from lmx_models.decoding.base import Decoding
 from lmx_models.decoding.guided import GuidedConfig, guided
-from lmx_models.decoding.policies import PolicyConfig, Ramp
+from lmx_models.decoding.policies import PolicyConfig, RampSpaced
 from lmx_models.decoding.stopping import Stopping
 from lmx_models.engine.sampling import Sampling, stream
 from lmx_models.engine.scheduler import Finished, Job, Scheduler
@@ -119,7 +119,7 @@ def main() -> None:
         return Stopping(limit, frozenset(), (), lambda tokens: str(tokenizer.decode(list(tokens))))
 
     def guide(i: int) -> Decoding:
-        policy = Ramp(PolicyConfig(step_size=STEP))
+        policy = RampSpaced(PolicyConfig(step_size=STEP))
         config = GuidedConfig(c=C, k=K)
         return guided(ids[i], config, policy, SAMPLING, stop(LENGTH), stream(i), stream(i, "policy"))
 

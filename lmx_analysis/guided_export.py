@@ -7,23 +7,24 @@ prompt                     the text that the base was given, chat template inclu
 result                     the answer as it was scored
 ground_truth               the document's ``answer`` if it has one, else its target
 parsed_answer              what the scoring read in the answer; null if nothing could be read, or is not known
-interleaved_outputs        the answer in pieces, ``[{"source": "base" | "oracle", "text": ...}, ...]``
-cheat_positions            where the oracle was asked: tokens of the answer before its first token, from 0
+interleaved_outputs        the answer in pieces, ``[{"model_type": "base" | "oracle", "output": ...}, ...]``; a piece of
+                           the oracle is what it wrote when asked once, and also has ``oracle_tokens`` and
+                           ``oracle_tokens_normalized``: its length in tokens of the answer, and over all of them
+cheat_positions            for each piece of the oracle, in order: tokens of the answer before it, from 0
 total_tokens_generated     tokens of the answer, by both models, a closing end-of-text token included
 ========================== =====================================================================================
 """
 
 from __future__ import annotations
 
-import json
 import math
-import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from lmx_analysis.guided_runs import GuidedText, guided_texts, settings_of
-from lmx_analysis.runs import Run, read_jsonl
+from lmx_files import jsonl
+from lmx_files.runs import Run
 from lmx_metrics.counting import parse_count
 from lmx_metrics.math.answer import extract
 from lmx_plugins.errors import UserError
@@ -57,10 +58,22 @@ def record(text: GuidedText, settings: dict[str, Any]) -> dict[str, Any]:
         "result": text.text,
         "ground_truth": text.sample.get("target") if answer is None else answer,
         "parsed_answer": parsed_answer(text),
-        "interleaved_outputs": [{"source": source, "text": piece} for source, piece in text.line["pieces"]],
-        "cheat_positions": [consultation["at"] for consultation in text.consultations],
+        "interleaved_outputs": interleaved(text),
+        "cheat_positions": [one["start"] for one in text.trace["segments"] if one["source"] == "oracle"],
         "total_tokens_generated": len(text.tokens),
     }
+
+
+def interleaved(text: GuidedText) -> list[dict[str, Any]]:
+    """Return the answer in pieces, as the study's scripts read them."""
+    pieces = []
+    if len(text.line["pieces"]) != len(text.trace["segments"]):  # not cut by who wrote
+        return [{"model_type": source, "output": piece} for source, piece in text.line["pieces"]]
+    for (source, piece), segment in zip(text.line["pieces"], text.trace["segments"], strict=True):
+        length = segment["end"] - segment["start"]
+        share = {"oracle_tokens": length, "oracle_tokens_normalized": length / len(text.tokens)}
+        pieces.append({"model_type": source, "output": piece, **(share if source == "oracle" else {})})
+    return pieces
 
 
 def parsed_answer(text: GuidedText) -> Any:
@@ -75,41 +88,20 @@ def parsed_answer(text: GuidedText) -> Any:
     return parsers[0](text.text) if parsers else None
 
 
-def records(runs: Sequence[Run], tasks: Sequence[str], filter_name: str | None = None) -> Iterator[dict[str, Any]]:
-    """Yield the answers of all runs, in the order of the runs, tasks and documents."""
+def records(
+    runs: Sequence[Run], tasks: Sequence[str], filter_name: str | None = None, notes: list[str] | None = None
+) -> Iterator[dict[str, Any]]:
+    """Yield the answers of all runs, in the order of the runs, tasks and documents; `notes`: see `guided_texts`."""
     for run in runs:
         for task in (task for task in tasks if task in run.sample_files):
             settings = settings_of(run, task)
-            for text in guided_texts(run, task, filter_name):
+            for text in guided_texts(run, task, filter_name, notes):
                 yield record(text, settings)
-
-
-def write_jsonl(path: Path, lines: Iterable[dict[str, Any]]) -> int:
-    """Write a JSONL file in one go and return its number of lines; an older file stays until all is written.
-
-    Raises:
-        UserError: the file cannot be written.
-    """
-    draft = path.with_name(f".{path.name}.{os.getpid()}.part")
-    count = 0
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # logged texts may hold half a surrogate pair; json.dumps leaves it, and so must the file
-        with draft.open("w", encoding="utf-8", errors="surrogatepass", newline="\n") as file:
-            for line in lines:
-                file.write(json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n")
-                count += 1
-        os.replace(draft, path)
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror or error}. Choose another file with -o") from error
-    finally:
-        draft.unlink(missing_ok=True)
-    return count
 
 
 def read_export(path: Path) -> Iterator[dict[str, Any]]:
     """Yield the lines of an exported file; a line that lacks a field is an error that names it."""
-    for number, line in enumerate(read_jsonl(path, "an exported file"), 1):
+    for number, line in enumerate(jsonl.read(path, "an exported file"), 1):
         missing = [name for name in FIELDS if name not in line]
         if missing:
             raise UserError(f"{path}, answer {number}: no {', '.join(missing)}; is it made by `lmx guided-export`?")

@@ -9,7 +9,10 @@ from typing import Any
 
 from lmx_analysis.compare.pairing import number_or_none
 from lmx_analysis.compare.scores import main_metrics
-from lmx_analysis.runs import Run, find_runs
+from lmx_files import schema
+from lmx_files.join import read_traces, texts_of
+from lmx_files.runs import Run, find_runs
+from lmx_files.tally import listed
 from lmx_plugins.errors import UserError, unknown
 
 REPLACED = "replaced"
@@ -45,7 +48,10 @@ class GuidedText:
 
     @property
     def consultations(self) -> list[dict[str, int]]:
-        """Where the oracle was asked: ``at`` (tokens of the answer before its first token) and ``tokens`` written."""
+        """Where the oracle was asked: ``at`` (tokens of the answer before its first token) and ``tokens`` written.
+
+        ``oracle_tokens``: the same text in tokens of the oracle's own tokenizer (in traces of this release and later).
+        """
         return list((self.trace.get("extra") or {}).get("consultations", ()))
 
     @property
@@ -89,8 +95,7 @@ def find_guided_runs(paths: Sequence[str | Path], traces: Path | None = None) ->
             raise UserError(f"--traces names one file, but there are {len(runs)} runs: name one results file")
         if not traces.is_file():
             raise UserError(f"there is no traces file {traces}")
-        files = {**runs[0].manifest.get("files", {}), "traces": [str(traces.resolve())]}
-        runs = [replace(runs[0], manifest={**runs[0].manifest, "files": files})]
+        runs = [replace(runs[0], traces_file=traces)]
     notes = [f"left out, not guided: runs of {', '.join(sorted(others))}"] if others else []
     return runs, notes
 
@@ -98,8 +103,13 @@ def find_guided_runs(paths: Sequence[str | Path], traces: Path | None = None) ->
 def settings_of(run: Run, task: str) -> dict[str, Any]:
     """Return every setting of a guided run on a task, with ``base`` and ``oracle``; ``inf`` is a float again."""
     decoding = run.decoding
+    if wrong := schema.problem(
+        schema.Limits, {**decoding.get("settings", {}), **decoding.get("settings_by_task", {}).get(task, {})}
+    ):
+        raise UserError(f"{run.file}: the settings of its guided run cannot be read: {wrong}")
     settings = {**decoding.get("settings", {}), **decoding.get("settings_by_task", {}).get(task, {})}
     settings = {name: float("inf") if value == "inf" else value for name, value in settings.items()}
+    settings.setdefault("sampling", "plain")  # what runs did before there was a choice
     return {**settings, "base": str(decoding.get("model", "?")), "oracle": str(settings.get("oracle", "?"))}
 
 
@@ -116,7 +126,16 @@ def choose_tasks(runs: Sequence[Run], name: str | None) -> list[str]:
         leaves |= dict.fromkeys(run.sample_files)
 
     def members(group: str) -> list[str]:
-        return [leaf for each in groups.get(group, ()) for leaf in (members(each) if groups.get(each) else [each])]
+        found: dict[str, None] = {}
+        pending, met = list(groups.get(group, ())), {group}
+        while pending:
+            each = pending.pop(0)
+            if not groups.get(each):
+                found[each] = None
+            elif each not in met:  # a group of a file may hold itself
+                met.add(each)
+                pending[:0] = groups[each]
+        return list(found)
 
     if name is None:
         whole = [group for group in groups if set(members(group)) >= set(leaves) and leaves]
@@ -155,37 +174,71 @@ def choose_metric(run: Run, task: str, metric: str | None) -> str:
     return (declared or guess)[0]
 
 
-def guided_texts(run: Run, task: str, filter_name: str | None = None) -> Iterator[GuidedText]:
-    """Yield the answers of a run in the samples' order, joined with their traces.
+def guided_texts(
+    run: Run, task: str, filter_name: str | None = None, notes: list[str] | None = None
+) -> Iterator[GuidedText]:
+    """Yield the answers of a run in the samples' order, joined with their traces by key and text.
+
+    A document of which one text has no trace is left out whole.
 
     Args:
         filter_name: the filter whose samples to take; by default the first in the file.
+        notes: what was left out is added here.
 
     Raises:
-        UserError: a filter is unknown, or an answer has no trace.
+        UserError: a filter is unknown, the samples are not whole, or no answer has a trace.
     """
     if task not in run.sample_files:
         raise UserError(f"{run.file} has no samples of {task} beside it: run with --log_samples, or with `lmx run`")
-    traces = run.traces()
+    path, traces = run.sample_files[task], read_traces(run, _checked_line)
     chosen, seen = filter_name, dict[str, None]()
+    lost: set[int] = set()
+    found = 0
     for sample in run.samples(task):
-        name = str(sample.get("filter", "none"))
+        name = sample["filter"]
         seen[name] = None
         chosen = name if chosen is None else chosen
         if name != chosen:
             continue
-        texts = sample["resps"][0] if isinstance(sample["resps"][0], list) else sample["resps"]
-        lines = traces.get((task, int(sample["doc_id"]), str(sample["prompt_hash"])), [])
-        if len(lines) != len(texts):
-            raise UserError(
-                f"document {sample['doc_id']} of {task} has {len(texts)} texts and {len(lines)} traces beside "
-                f"{run.file}: `lmx run` keeps traces there; name the file with --traces if the run put it elsewhere"
-            )
+        texts = texts_of(sample, path)
+        if texts is None:
+            raise UserError(f"{path}, document {sample['doc_id']}: it holds likelihoods, not texts")
+        lines = traces.take(task, sample, texts)
+        if None in lines or not lines:
+            lost.add(sample["doc_id"])
+            continue
+        _check_arguments(sample, path)
         values = run.metrics_of(sample)
         for repeat, (text, line) in enumerate(zip(texts, lines, strict=True)):
-            yield GuidedText(task, int(sample["doc_id"]), repeat, sample, str(text), line, values)
+            if line is not None:
+                found += 1
+                yield GuidedText(task, sample["doc_id"], repeat, sample, text, line, values)
     if chosen not in seen:
         raise unknown("filter", str(chosen), seen)
+    if lost:
+        why = f"{run.file}: {'; '.join(traces.left_out())}"
+        if not found:
+            raise UserError(
+                f"{why}. `lmx run` keeps traces beside it; name the file with --traces if it lies elsewhere"
+            )
+        if notes is not None:
+            notes.append(f"{why}. Left out: {listed(lost)}")
+
+
+def _checked_line(line: dict[str, Any]) -> dict[str, Any]:
+    """Return a line of a traces file after checking what analyses of guided runs take from it."""
+    if wrong := schema.problem(schema.GuidedTrace, line["trace"]):
+        raise ValueError(wrong)
+    if "pieces" not in line:
+        raise ValueError("it has no pieces")
+    return line
+
+
+def _check_arguments(sample: dict[str, Any], path: Path) -> None:
+    calls = sample.get("arguments")
+    first = calls.get("gen_args_0") if isinstance(calls, dict) else None
+    if not isinstance(first, dict) or not isinstance(first.get("arg_0"), str):
+        raise UserError(f"{path}, document {sample['doc_id']}: not a sample as lm_eval logs it (no prompt)")
 
 
 def correctness(values: dict[str, Any], metric: str) -> float:

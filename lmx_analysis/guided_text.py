@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from rich.text import Text
 
+from lmx_files import jsonl
 from lmx_plugins.errors import UserError
 
 COLOURS = {"base": "red", "oracle": "blue", "ar": "default"}
@@ -20,13 +20,8 @@ def read(path: Path) -> Iterator[dict[str, Any]]:
     Raises:
         UserError: the file cannot be read, or a line is damaged (it names the line).
     """
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"cannot read {path}: {error}") from error
-    for number, line in enumerate(lines, 1):
+    for number, record in jsonl.numbered(path, "a traces file", last="skip"):
         try:
-            record = json.loads(line)
             record["pieces"] = [(str(source), str(piece)) for source, piece in record["pieces"]]
         except (ValueError, KeyError, TypeError) as error:
             raise UserError(f"{path}, line {number}: not a line of a traces file ({error!r})") from error

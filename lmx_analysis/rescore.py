@@ -5,7 +5,6 @@ What scores a sample is passed in, for a task's own scoring needs lm_eval and th
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from collections import defaultdict
@@ -14,9 +13,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
-from lmx_analysis.compare.pairing import documents_listed
-from lmx_analysis.runs import SAMPLE_FIELDS, Run
-from lmx_analysis.tables import sha256
+from lmx_files.hashing import sha256, sha256_of_text
+from lmx_files.runs import SAMPLE_FIELDS, Run
+from lmx_files.tally import listed
 from lmx_plugins.errors import UserError
 
 Restore = Callable[[str, dict[str, Any]], Sequence[Any]]
@@ -108,7 +107,7 @@ def mean_and_stderr(values: Sequence[float]) -> tuple[float, float | str]:
 def is_unchanged(sample: Mapping[str, Any]) -> bool:
     """Whether the logged document still has the hash that lm_eval gave it."""
     text = json.dumps(sample["doc"], indent=2, ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest() == sample["doc_hash"]
+    return sha256_of_text(text) == sample["doc_hash"]
 
 
 Values = dict[tuple[str, str], list[Any]]
@@ -123,6 +122,10 @@ def _samples(run: Run, task: str, scorer: Scorer, restore: Restore) -> tuple[lis
     for number, sample in enumerate(run.samples(task), 1):
         if not {"doc", "doc_id", "doc_hash", "filter", "filtered_resps"} <= set(sample):
             raise UserError(f"{run.sample_files[task]}, sample {number}: not a line of a samples file")
+        if not isinstance(sample["doc"], dict) or not isinstance(sample["filtered_resps"], list):
+            raise UserError(
+                f"{run.sample_files[task]}, sample {number}: its doc is no object, or its filtered_resps no list"
+            )
         if not is_unchanged(sample):
             foreign.append(int(sample["doc_id"]))
             continue
@@ -137,7 +140,7 @@ def _samples(run: Run, task: str, scorer: Scorer, restore: Restore) -> tuple[lis
         lines.append(json.dumps({**fields, **new}, ensure_ascii=False) + "\n")
     if foreign:
         raise UserError(
-            f"{run.sample_files[task]}: {documents_listed(foreign)}: the document does not match its doc_hash, so the "
+            f"{run.sample_files[task]}: {listed(foreign)}: the document does not match its doc_hash, so the "
             "file was changed after the run. Score the file that the run wrote"
         )
     return lines, raw, changed

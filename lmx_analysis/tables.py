@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
-import json
 import math
-import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from lmx_plugins.errors import UserError
+from lmx_files import jsonl
+from lmx_files.atomic import write_files
+from lmx_files.hashing import sha256
+
+__all__ = ["console", "csv_text", "json_text", "number", "p_value", "sha256", "table", "write_files"]
 
 
 def number(value: float | None, signed: bool = False) -> str:
@@ -61,47 +61,8 @@ def csv_text(rows: Sequence[Mapping[str, Any]]) -> str:
 
 def json_text(value: Any) -> str:
     """Return indented JSON in which NaN and infinities, which JSON does not know, are null."""
-    return json.dumps(_plain(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-
-
-def sha256(path: Path) -> str:
-    """Return the SHA-256 of a file, in hexadecimal digits."""
-    digest = hashlib.sha256()
-    with path.open("rb") as data:
-        while block := data.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
-
-
-def write_files(folder: Path, files: Mapping[str, str | bytes]) -> None:
-    """Write files into a folder: all are written beside their places first, then renamed in the given order.
-
-    Raises:
-        UserError: the folder or a file cannot be written; then no file has changed.
-    """
-    drafts: list[tuple[Path, Path]] = []
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, content in files.items():
-            draft = folder / f".{name}.{os.getpid()}.part"
-            drafts.append((draft, folder / name))
-            draft.write_bytes(content if isinstance(content, bytes) else content.encode("utf-8", "surrogatepass"))
-        for written, place in drafts:
-            os.replace(written, place)
-    except OSError as error:
-        for written, _ in drafts:
-            written.unlink(missing_ok=True)
-        reason = error.strerror or str(error)
-        raise UserError(f"cannot write into {folder}: {reason}. Choose another folder with -o") from error
+    return jsonl.strict(value, indent=2) + "\n"
 
 
 def _nothing(value: Any) -> bool:
     return value is None or (isinstance(value, float) and not math.isfinite(value))
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {str(key): _plain(each) for key, each in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(each) for each in value]
-    return None if _nothing(value) else value

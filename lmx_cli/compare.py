@@ -49,7 +49,7 @@ def compare(
     if output is not None:
         if output.suffix == ".json" or output.is_file():
             raise UserError(f"-o {output} is a file: name a folder")
-        check_output_path(output)
+        check_output_path(output, "-o")
     options = Options(
         tasks=_listed(tasks, "--tasks"),
         metrics=_listed(metrics, "--metrics"),

@@ -88,14 +88,15 @@ def guided_export(
 
     One line for each answer of every guided run that is found; docs/guided_math.md describes the fields.
     """
-    from lmx_analysis.guided_export import records, write_jsonl
+    from lmx_analysis.guided_export import records
     from lmx_analysis.guided_runs import choose_tasks, find_guided_runs
+    from lmx_files import jsonl
 
     if output.is_dir():
         raise UserError(f"-o {output} is a folder: name a file, e.g. {output / 'guided.jsonl'}")
     found, notes = find_guided_runs([*runs], traces)
     tasks = choose_tasks(found, task) if task else list(dict.fromkeys(t for run in found for t in run.sample_files))
-    count = write_jsonl(output, records(list(_progress(found, "writing")), tasks, filter_name))
+    count = jsonl.write(output, records(list(_progress(found, "writing")), tasks, filter_name, notes))
     for note in notes:
         typer.echo(f"note: {note}", err=True)
     typer.echo(f"{output} ({count} answers of {len(found)} runs)")
@@ -175,7 +176,7 @@ def _check_folder(output: Path) -> None:
 
     if output.suffix in (".json", ".jsonl", ".csv", ".png", ".svg") or output.is_file():
         raise UserError(f"-o {output} is a file: name a folder")
-    check_output_path(output)
+    check_output_path(output, "-o")
 
 
 def _progress(items: Sequence[Item], what: str) -> Iterator[Item]:

@@ -30,6 +30,9 @@ def report(
                 steps[what] = bar.add_task(what, total=total)
             bar.update(steps[what], completed=done)  # type: ignore[arg-type]
 
-        written = write_report([*runs], output, title, progress)
+        notes: list[str] = []
+        written = write_report([*runs], output, title, progress, notes)
+    for note in notes:
+        typer.echo(f"note: {note}", err=True)
     size = written.stat().st_size / 1e6
     typer.echo(f"{written} ({size:.1f} MB)")

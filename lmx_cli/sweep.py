@@ -53,6 +53,7 @@ def sweep(
     check_output_path(folder)
     everything = arms.expand(settings, folder)
     if dry_run:
+        plan.check_names(everything)
         _dry_run(plan.selected(everything, State.load(folder), only or [], retry_failed), State.load(folder))
         return
     folder.mkdir(parents=True, exist_ok=True)
@@ -60,6 +61,7 @@ def sweep(
         state = State.load(folder)
         chosen = plan.selected(everything, state, only or [], retry_failed)
         plan.check_pythons(chosen)
+        plan.check_names(chosen)
         at_once = max_parallel or settings.max_parallel or (1 if kind == "local" else len(everything))
         runner = _run(folder, chosen, state, _executor(kind, folder, settings.name, chosen, at_once), at_once)
         _conclude(folder, settings.name, everything, chosen, runner)
@@ -151,7 +153,7 @@ def _conclude(folder: Path, name: str, everything: list[Arm], chosen: list[Arm],
         state = states[arm.name]
         status = "" if state.exit_code is None else f" (exit status {state.exit_code})"
         log = f"; log: {arm.folder / LOG}" if state.status == "failed" else ""
-        typer.echo(f"{arm.name} {state.status}{status}: {state.reason}{log}", err=True)
+        typer.echo(f"{arm.name} {state.status}{status}{log}", err=True)  # the reason was told when it happened
     if lost:
         raise typer.Exit(1)
 

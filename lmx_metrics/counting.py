@@ -7,48 +7,20 @@ denominator of accuracy. Errors are in words (items of the list).
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterable, Mapping, Sequence
 
-from lmx_metrics.text import normalise_newlines, split_reasoning
+from lmx_metrics.count_answer import parse_count
 
-NUMBER_WORDS = (
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen "
-    "sixteen seventeen eighteen nineteen twenty"
-)
-_VALUES = {word: value for value, word in enumerate(NUMBER_WORDS.split())} | {"none": 0}
-
-_NUMBER = r"(?<![\w.,-])(\d{1,4}|" + "|".join(_VALUES) + r")(?!\w|[.,]\d|%)"
-_ANY = re.compile(_NUMBER, re.IGNORECASE)
-_CUED = re.compile(r"(?:answer|total|count|there (?:are|is))\b[^\n\d.!?]{0,24}?(?<=[\s:*=({])" + _NUMBER, re.IGNORECASE)
+__all__ = ["ByCount", "by_count", "mean_parsed", "parse_count", "score"]
 
 
-def parse_count(text: str) -> int | None:
-    """Return the number an answer gives, or None.
-
-    It is the last number that follows "answer", "total", "count" or "there are" in the same sentence,
-    else the first number of the text; as digits or as an English word up to twenty ("none" is 0).
-    Reasoning blocks are left out; a negative number, a fraction or a percentage is not a count.
-
-    >>> parse_count("3"), parse_count("The answer is **two**."), parse_count("many")
-    (3, 2, None)
-    """
-    answer = split_reasoning(normalise_newlines(text), "\0")[0]
-    cued = _CUED.findall(answer)
-    found = cued[-1:] or _ANY.findall(answer)[:1]
-    if not found:
-        return None
-    token = found[0].casefold()
-    return _VALUES[token] if token in _VALUES else int(token)
-
-
-def score(text: str, gold: int, length: int) -> dict[str, float | None]:
-    """Return the metrics of one answer to a list of `length` words, `gold` of which count.
+def score(text: str, gold: int, length: int, category: str = "") -> dict[str, float | None]:
+    """Return the metrics of one answer to a list of `length` words, `gold` of which belong to `category`.
 
     `abs_error` and `bias` (answer minus gold) are None when unparsed. `abs_error_all` then is the
     largest error that an answer within the list could have had, so that silence never pays.
     """
-    answer = parse_count(text)
+    answer = parse_count(text, category, length)
     if answer is None:
         worst = float(max(gold, length - gold))
         return {

@@ -5,10 +5,10 @@ What is judged: the answer without its reasoning blocks and with `\\n` line ends
 the marker alone, or, where there is none, the first place the marker occurs. The end marker constraint sees
 the whole answer. The length constraint sees everything that was generated.
 
-Strict takes the text as it is. Loose also forgives markdown around headings, text after a heading's colon,
-blank space around the answer or a line, text before the first heading, and code fences; as in IFEval, a
-constraint passes loosely when it passes on the text as it is *or* on the text read loosely, so that a
-strict pass is always a loose pass.
+Strict takes the text as it is. Loose also forgives markdown around headings, backticks around the end marker, check
+boxes in bullets, text after a heading's colon, blank space and byte order marks around the answer or a line, text
+before the first heading, and code fences; as in IFEval, a constraint passes loosely when it passes on the text as it is
+*or* on the text read loosely, so that a strict pass is always a loose pass.
 """
 
 from __future__ import annotations
@@ -21,11 +21,13 @@ from itertools import pairwise
 from lmx_metrics.text import count_sentences, count_tokens, normalise_newlines, split_reasoning, stem
 
 CONSTRAINTS = ("headings", "order", "goal", "bullets", "stems", "length", "end_marker")
-SEED_CONSTRAINTS = ("headings", "order", "end_marker", "bullets", "stems")
+SCORED = ("headings", "order", "end_marker", "bullets", "stems")
 
-_FENCE = re.compile(r"[ \t]*(?:```|~~~)")
-_BULLET = re.compile(r"[ \t]*-[ \t]+(?=\S)")
-_DECORATION = re.compile(r"[\s>#]*(?:\d{1,2}[.)])?[\s*_`]*")
+_UNSEEN = "\ufeff\u200b\u2060"  # a byte order mark and its like, which no reader sees
+_FENCE = re.compile(r"[ \t]*(?:```[^`]*|~~~.*)$")
+_BULLET = re.compile(r"[ \t]*-[ \t]+(?:\[[ xX]\][ \t]+)?(?=\S)(?!\[[ xX]?\][ \t]*$)")
+_CHECKBOX = re.compile(r"[ \t]*-[ \t]+\[[ xX]\](?=[ \t]|$)")
+_DECORATION = re.compile(rf"[\s>#{_UNSEEN}]*(?:\d{{1,2}}[.)])?[\s*_`]*")
 _EXTRA_HEADING = re.compile(r"#{1,6}[ \t]+\S|\*\*[^*]+\*\*:?\s*$|[A-Z]\w*(?: \w+){0,2}:\s*$")
 
 Span = tuple[int, int]
@@ -82,6 +84,10 @@ class _Line:
     def is_bullet(self) -> bool:
         return _BULLET.match(self.text) is not None
 
+    @property
+    def is_plain_bullet(self) -> bool:
+        return self.is_bullet and self.text.startswith("- ") and not _CHECKBOX.match(self.text)
+
 
 @dataclass(frozen=True)
 class _Section:
@@ -120,14 +126,14 @@ def judge(text: str, spec: SectionSpec = DEFAULT_SPEC, *, loose: bool = False) -
 
 
 def score(text: str, spec: SectionSpec = DEFAULT_SPEC) -> dict[str, float]:
-    """Flat metric values: 1.0 for a pass, else 0.0; `share_*` from 0 to 1; `seed_score` from 0 to 5."""
+    """Flat metric values: 1.0 for a pass, else 0.0; `share_*` from 0 to 1; `layout_score_0_5`."""
     out: dict[str, float] = {}
     for kind in ("strict", "loose"):
         passed = {n: v.state is State.PASS for n, v in judge(text, spec, loose=kind == "loose").items()}
         out.update({f"{name}_{kind}": float(ok) for name, ok in passed.items()})
         out[f"all_{kind}"] = float(all(passed.values()))
         out[f"share_{kind}"] = sum(passed.values()) / len(passed)
-    out["seed_score"] = sum(out[f"{name}_loose"] for name in SEED_CONSTRAINTS)
+    out["layout_score_0_5"] = sum(out[f"{name}_loose"] for name in SCORED)
     out["has_reasoning"] = float(split_reasoning(normalise_newlines(text), spec.end_marker)[1])
     return out
 
@@ -198,7 +204,7 @@ def verify_bullets(answer: _Answer, spec: SectionSpec) -> Verdict:
         n = sum(line.is_bullet for line in section.lines)
         if not low <= n <= high:
             return Verdict(State.FAIL, section.line.span, f"{n} bullets in {heading}")
-        odd = [line for line in section.lines if not (line.is_bullet and line.text.startswith("- "))]
+        odd = [line for line in section.lines if not line.is_plain_bullet]
         if odd and not answer.loose:
             return Verdict(State.FAIL, odd[0].span, f"a line in {heading} that does not start with '- '")
     return Verdict(State.PASS, note="counts in range")
@@ -210,7 +216,7 @@ def verify_stems(answer: _Answer) -> Verdict:
         return Verdict(State.NOT_APPLICABLE, note=f"{len(answer.bullets)} bullets")
     seen: set[str] = set()
     for line in answer.bullets:
-        start = stem(line.text)
+        start = stem(_CHECKBOX.sub("", line.text))
         if start in seen:
             return Verdict(State.FAIL, line.span, f"starts again with {start!r}")
         seen.add(start)
@@ -231,7 +237,7 @@ def verify_end_marker(answer: _Answer, spec: SectionSpec) -> Verdict:
     lines = _lines(answer.text, answer.loose)
     if not answer.loose and len(lines) > 1 and not lines[-1].text:
         lines.pop()
-    alone = _marker_line(lines, spec.end_marker)
+    alone = _marker_line(lines, spec.end_marker, answer.loose)
     if alone is None or not (answer.loose or alone.text == spec.end_marker):
         if (at := answer.text.find(spec.end_marker)) >= 0:
             return Verdict(State.FAIL, (at, at + len(spec.end_marker)), "the marker is not alone on its line")
@@ -244,7 +250,7 @@ def verify_end_marker(answer: _Answer, spec: SectionSpec) -> Verdict:
 def _read(text: str, spec: SectionSpec, *, loose: bool) -> _Answer:
     n_tokens, estimated = count_tokens(text)
     whole = judged_text(text, spec)
-    alone = _marker_line(_lines(whole, loose=False), spec.end_marker)
+    alone = _marker_line(_lines(whole, loose=False), spec.end_marker, loose)
     end = alone.start if alone else _inline_marker(whole, spec.end_marker)
     preamble: list[_Line] = []
     found: list[tuple[str, _Line, list[_Line]]] = []
@@ -270,8 +276,10 @@ def _lines(text: str, loose: bool) -> list[_Line]:
     return lines
 
 
-def _marker_line(lines: list[_Line], marker: str) -> _Line | None:
-    return next((line for line in lines if line.text.strip() == marker), None)
+def _marker_line(lines: list[_Line], marker: str, loose: bool) -> _Line | None:
+    around = rf"[\s`{_UNSEEN}]*" if loose else r"\s*"
+    alone = re.compile(rf"{around}{re.escape(marker)}{around}")
+    return next((line for line in lines if alone.fullmatch(line.text)), None)
 
 
 def _inline_marker(text: str, marker: str) -> int:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import dataclasses
 import types
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from lmx_files.values import is_none, read_bool, read_float, read_int, read_text, shown
 from lmx_plugins.errors import UserError, unknown
+
+READERS: dict[Any, Callable[[str, Any], Any]] = {bool: read_bool, int: read_int, float: read_float, str: read_text}
 
 
 def fields_of(*configs: type) -> dict[str, Any]:
@@ -39,29 +42,20 @@ def build(config: type, values: Mapping[str, Any]) -> Any:
 
 def _convert(name: str, value: Any, hint: Any) -> Any:
     options = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
-    if value is None or (isinstance(value, str) and value.lower() == "none"):
+    kinds = [option for option in options if option is not types.NoneType]
+    if is_none(value):
         if types.NoneType in options:
             return None
-        raise UserError(f"{name}=None: a {_plain(options)} is needed")
-    for option in options:
+        raise UserError(f"{name}=None: a {_plain(kinds)} is needed")
+    for kind in kinds:
         try:
-            if option is bool:
-                if str(value).lower() in ("true", "false"):
-                    return str(value).lower() == "true"
-            elif option is int:
-                if float(value) == int(float(value)):
-                    return int(float(value))
-            elif option is float:
-                number = float(value)
-                if number == number:  # not NaN
-                    return number
-            elif option is str:
-                return str(value)
-        except (TypeError, ValueError, OverflowError):
-            continue
-    raise UserError(f"{name}={value!r} is not a {_plain(options)}")
+            return READERS[kind](name, value)
+        except UserError:
+            if len(kinds) == 1:
+                raise
+    raise UserError(f"{name}={shown(value)} is not a {_plain(kinds)}")
 
 
-def _plain(options: Iterable[Any]) -> str:
+def _plain(kinds: Iterable[Any]) -> str:
     words = {int: "whole number", float: "number", bool: "true/false value", str: "text"}
-    return " or ".join(words[option] for option in options if option in words)
+    return " or ".join(words[kind] for kind in kinds)

@@ -2,45 +2,65 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
-import inspect
 import logging
 import os
 import time
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from typing import Any, ClassVar
 
+import torch
 from lm_eval.api.instance import Instance
-from lm_eval.models.huggingface import HFLM
-from lm_eval.models.utils import normalize_gen_kwargs
 from tqdm import tqdm
 
+from lmx_files.values import read_int
 from lmx_models import zoo
-from lmx_models.arguments import build, fields_of, refuse_unknown
+from lmx_models.arguments import fields_of, refuse_unknown
 from lmx_models.completion import Completion
 from lmx_models.decoding.base import Decoding
 from lmx_models.decoding.stopping import Stopping
 from lmx_models.decoding.trace import Trace
+from lmx_models.devices import usable_device
 from lmx_models.engine.sampling import Sampling
 from lmx_models.engine.scheduler import Finished, Job, Scheduler
 from lmx_models.engine.self_check import check
 from lmx_models.engine.step_model import StepModel
+from lmx_models.evaluated import check_asked, check_origins, document_of
 from lmx_models.family_models import FamilyModels
+from lmx_models.generation_defaults import unheeded
 from lmx_models.journal import Journal
 from lmx_models.journaled import JournaledLM
-from lmx_models.loading import end_ids, no_remote_code, quiet_loading
+from lmx_models.loading import encode_prompt, end_ids, model_name, no_remote_code, quiet_loading
+from lmx_models.method_settings import hf_arguments
 from lmx_models.ranks import Ranks
-from lmx_models.records import RunStatistics, TraceFile
-from lmx_models.requests import COMMON_GEN_KWARGS, NEUTRAL, Request, sampling_of, without_padding
+from lmx_models.records import RunStatistics, TraceFile, pieces_of
+from lmx_models.requests import (
+    Request,
+    answer_of,
+    reasoning_of,
+    sampling_of,
+    without_padding,
+)
 from lmx_models.resume import ResumeJournal
-from lmx_plugins.errors import UserError
+from lmx_plugins import threads
+from lmx_plugins.errors import UserError, unknown
+from lmx_plugins.evaluation import Asked, asked
 
 log = logging.getLogger(__name__)
 
+DEFAULT_SEED = 1234
+FROM_ARGUMENT, FROM_FLAG, FROM_DEFAULT = "model argument seed", "lm_eval's seed for torch (--seed)", "default"
+
 DEFAULT_MODEL = "smollm2-135m"
+# What `hf` hands on to `from_pretrained`, and lmx does too. Attention is that of likelihoods: decoders have
+# their own. Names with a slash would fetch code from the Hub.
+FROM_PRETRAINED = ("attn_implementation", "low_cpu_mem_usage", "variant")
+ATTENTION = ("eager", "sdpa", "flash_attention_2", "flash_attention_3", "flex_attention")
+_QUANTISED = "transformers 5 takes it no more (nor does --model hf): save a quantised folder for pretrained="
 # Arguments of lm_eval's `hf` that would be taken and then have no effect on texts.
 UNSUPPORTED = {
+    "load_in_8bit": _QUANTISED,
+    "load_in_4bit": _QUANTISED,
     "mixed_precision_dtype": "set dtype=bfloat16, or use --model hf",
     "tp_plan": "run one process a GPU with accelerate launch, or use --model hf",
 }
@@ -51,7 +71,8 @@ class DecoderLM(Ranks, FamilyModels, JournaledLM):
 
     Args:
         pretrained: a short name (``lmx models``), a Hub id, a local folder, or ``folder/file.gguf``.
-        seed: of all sampling; each text has its own stream, from seed, task, document and repeat.
+        seed: of all sampling; each text has its own stream, from seed, task, document and repeat. Left out, it is the
+            one that lm_eval gives torch (``--seed``), else 1234.
         traces: a file to which every finished text is appended with its trace (also ``LMX_TRACES``).
         journal: a folder that keeps every finished request, so that a run that died goes on where it was when it is
             started again (also ``LMX_JOURNAL``).
@@ -60,38 +81,41 @@ class DecoderLM(Ranks, FamilyModels, JournaledLM):
     """
 
     method: ClassVar[str]
-    configs: ClassVar[tuple[type, ...]] = ()  # the method's dataclasses, besides `Sampling`
     own_arguments: ClassVar[tuple[str, ...]] = ()
     models_in_flight: ClassVar[int] = 1
 
     def __init__(
         self,
         pretrained: Any = DEFAULT_MODEL,
-        seed: int = 1234,
+        seed: int | None = None,
         traces: str | None = None,
         journal: str | None = None,
         self_check: bool = True,
         **kwargs: Any,
     ) -> None:
         settings = fields_of(Sampling, *self.configs)
-        hf = [name for name in inspect.signature(HFLM.__init__).parameters if name not in ("self", "kwargs")]
-        valid = {*hf, "seed", "traces", "journal", "self_check", "do_sample", *settings, *self.own_arguments}
+        own = ("seed", "traces", "journal", "self_check", "do_sample", *settings, *self.own_arguments)
+        valid = {*hf_arguments(), *FROM_PRETRAINED, *UNSUPPORTED, *own}
         refuse_unknown(kwargs, valid, f"--model {self.method} argument")
         no_remote_code(kwargs)
         for name, mend in UNSUPPORTED.items():
             if kwargs.get(name) is not None:
                 raise UserError(f"{name}={kwargs[name]} is not supported by --model {self.method}: {mend}")
-        if not isinstance(seed, int):
-            raise UserError(f"seed={seed!r} is not a whole number")
-        self.seed = seed
+        if kwargs.get("attn_implementation") is not None and kwargs["attn_implementation"] not in ATTENTION:
+            raise unknown("attn_implementation", str(kwargs["attn_implementation"]), ATTENTION)
+        kwargs["device"] = usable_device(kwargs.get("device"))
+        self.seed, self._seed_from = chosen_seed(seed)
         names = (*settings, "do_sample")
         self.settings = {name: kwargs.pop(name) for name in names if name in kwargs}
-        self._configs(self.settings)  # refuse bad values before any weights are loaded
+        # Bad values are refused before any weights are loaded.
+        self._configs(self.settings)
+        check_asked(asked())
+        self._check_generation(asked().gen_kwargs)
         for name in self.own_arguments:
             kwargs.pop(name, None)
         self.notes: list[str] = []
         self.given: dict[str, Any] = {}
-        self._asked_name = str(pretrained)
+        self._asked_name = model_name(pretrained)
         if isinstance(pretrained, str):
             resolved = zoo.resolve(pretrained, revision=kwargs.get("revision"))
             pretrained = resolved.pretrained
@@ -106,11 +130,26 @@ class DecoderLM(Ranks, FamilyModels, JournaledLM):
         self.use_accelerate_ranks()
         if getattr(self, "backend", "causal") != "causal":
             raise UserError(f"{self._asked_name} is not a causal language model; use --model hf for it")
+        self.sampled(self.settings)  # refuses what the model's files ask for and lmx cannot do
+        if note := unheeded(self.generation_config, self._asked_name):
+            self.notes.append(note)
+            log.warning(note)
         self.engine_difference = check(self.model, self._asked_name) if self_check else None
         path = traces or os.environ.get("LMX_TRACES")
         folder = journal or os.environ.get("LMX_JOURNAL")
         self.journal = ResumeJournal(Journal(folder, shared=self.world_size > 1)) if folder else None
         self.trace_file = TraceFile(path, self.rank, journaled=bool(folder)) if path else None
+        self._start_counting()
+
+    def begin_evaluation(self, asked: Asked) -> None:
+        """Forget what an earlier evaluation left in the statistics, and take its seed unless the model has its own."""
+        super().begin_evaluation(asked)
+        self._check_generation(asked.gen_kwargs)
+        self._start_counting()
+        if self._seed_from != FROM_ARGUMENT and asked.seed is not None:
+            self.seed, self._seed_from = asked.seed, FROM_FLAG
+
+    def _start_counting(self) -> None:
         self.statistics = RunStatistics()
         self._by_task: dict[str, dict[str, Any]] = {}
         self._truncated = 0
@@ -142,6 +181,7 @@ class DecoderLM(Ranks, FamilyModels, JournaledLM):
 
     def _write(self, requests: list[Instance], disable_tqdm: bool) -> list[str]:
         started = time.perf_counter()
+        check_origins(requests)
         todo = self._prepare(requests)
         rows = max(1, min(self._rows(), len(todo)))
         in_flight = min(rows * self.models_in_flight, max(1, len(todo)))
@@ -184,7 +224,10 @@ class DecoderLM(Ranks, FamilyModels, JournaledLM):
             "model": self._asked_name,
             "settings": self.describe(),
             "settings_by_task": self._by_task,
+            "device": str(self.device),
+            "threads": threads.chosen() | {"torch": torch.get_num_threads()},
             "seed": self.seed,
+            "seed_from": self._seed_from,
             "loglikelihood": self.likelihood_settings(),
             "engine_self_check": self.engine_difference,
             "truncated_prompts": self._gathered_truncated,
@@ -193,48 +236,36 @@ class DecoderLM(Ranks, FamilyModels, JournaledLM):
         }
         return info
 
-    def describe(self) -> dict[str, Any]:
-        """Return every run-level setting, defaults included."""
-        return self.plain(self.settings)
-
-    def plain(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """Return all settings that `values` stand for, defaults included, as JSON-serialisable data."""
-        settings = {k: v for config in self._configs(values) for k, v in dataclasses.asdict(config).items()}
-        return {k: "inf" if v == float("inf") else v for k, v in settings.items()}  # JSON has no infinity
-
-    def _configs(self, values: Mapping[str, Any]) -> list[Any]:
-        return [sampling_of(values), *(build(config, values) for config in self.configs)]
+    def prompt_tokens(self, context: str) -> list[int]:
+        """Tokenize a prompt as lm_eval's ``hf`` does when it writes."""
+        ids = encode_prompt(self.tokenizer, context, self.add_bos_token, bool(getattr(self, "truncation", False)))
+        return ids or [self.prefix_token_id]
 
     def _prepare(self, requests: Sequence[Instance]) -> list[Request]:
         """Tokenize, truncate as lm_eval does (from the left, to leave room for max_gen_toks), and merge settings."""
         seen: dict[Hashable, int] = {}
-        allowed = {*fields_of(Sampling, *self.configs), *COMMON_GEN_KWARGS}
         eos = self.source_ids()
         todo = []
         before = self._truncated
         for instance in requests:
             context, gen_kwargs = instance.args
-            gen_kwargs = {k: v for k, v in gen_kwargs.items() if k not in NEUTRAL or v != NEUTRAL[k]}
-            refuse_unknown(gen_kwargs, allowed, f"generation argument of --model {self.method}")
-            given = dict(normalize_gen_kwargs(gen_kwargs, self.max_gen_toks))
-            limit, until = int(given.pop("max_gen_toks")), [s for s in given.pop("until") if s]
-            if "do_sample" not in gen_kwargs and "temperature" not in gen_kwargs:
-                given.pop("do_sample", None)  # lm_eval's guess; then the run-level setting holds
+            given, limit, until = self._generation(gen_kwargs)
             room = self.max_length - limit
-            if limit < 1 or room < 1:
+            if room < 1:
                 raise UserError(
                     f"max_gen_toks={limit} must be at least 1 and leave room for a prompt in the context of "
                     f"{self.max_length} tokens: set --gen_kwargs max_gen_toks=N"
                 )
-            prompt = self.tok_encode(context) or [self.prefix_token_id]
+            prompt = self.prompt_tokens(context)
             if len(prompt) > room:
                 self._truncated += 1
                 prompt = prompt[-room:]
-            where = (instance.task_name, instance.doc_id, instance.idx)
+            where = (instance.task_name, document_of(instance), instance.idx)
             repeat = seen[where] = seen.get(where, -1) + 1
-            values = {**self.settings, **given}
+            values = self.sampled({**self.settings, **given})
             self._by_task.setdefault(str(instance.task_name), {**self.plain(values), "max_gen_toks": limit})
-            stopping = Stopping(limit, eos, tuple(until), self._decode_text)
+            reasoning = reasoning_of(self.think_end_token, self.tokenizer, context)
+            stopping = Stopping(limit, eos, tuple(until), self._decode_text, reasoning)
             seeds = (self.seed, *where, repeat)
             todo.append(Request(context, prompt, sampling_of(values), stopping, values, seeds))
         if self._truncated > before:
@@ -248,6 +279,7 @@ class DecoderLM(Ranks, FamilyModels, JournaledLM):
 
     def _completion(self, request: Request, finished: Finished) -> Completion:
         generation = finished.generation
+        answer = answer_of(request.stopping, generation)
         trace = Trace(
             tokens=generation.tokens,
             segments=generation.segments,
@@ -259,37 +291,16 @@ class DecoderLM(Ranks, FamilyModels, JournaledLM):
             seconds=round(finished.seconds, 4),
             extra=generation.extra,
         )
-        return Completion(self._after_thinking(request.stopping.text(trace.tokens), trace.tokens), trace)
+        return Completion(answer, trace)
 
     def _keep(self, instance: Instance, request: Request, text: Completion, fresh: bool = True) -> Completion:
         if self.trace_file:
-            pieces = self._pieces(request.stopping.text(text.trace.tokens), text.trace)
+            pieces = pieces_of(request.stopping.text(text.trace.tokens), text.trace, self._decode_text)
             repeat = int(str(request.seeds[-1]))
-            self.trace_file.write(instance.task_name, instance.doc_id, repeat, request.context, text, pieces)
+            self.trace_file.write(instance.task_name, document_of(instance), repeat, request.context, text, pieces)
         self.statistics.add(text, fresh)
         self.cache_hook.add_partial("generate_until", instance.args, text)
         return text
-
-    def _after_thinking(self, text: str, tokens: Sequence[int]) -> str:
-        """Leave out what stands before `think_end_token`, as lm_eval does for ``hf``."""
-        end = self.think_end_token
-        if isinstance(end, int):
-            return (
-                self._decode_text(tokens[len(tokens) - tokens[::-1].index(end) :]).lstrip() if end in tokens else text
-            )
-        return text.split(end)[-1].lstrip() if end else text
-
-    def _pieces(self, text: str, trace: Trace) -> list[tuple[str, str]]:
-        """Cut the text by source; decoding from the start each time keeps characters of several tokens whole."""
-        pieces, done = [], 0
-        for segment in trace.segments:
-            # Where tokens were not filled from left to right, a reader wants to see each by itself.
-            ends = range(segment.start + 1, segment.end + 1) if "steps" in trace.extra else [segment.end]
-            for stop in ends:
-                end = min(len(self._decode_text(trace.tokens[:stop]).rstrip("\ufffd")), len(text))
-                pieces.append((segment.source, text[done:end]))
-                done = max(done, end)
-        return pieces
 
     def _decode_text(self, tokens: Iterable[int]) -> str:
         text: str = self.tokenizer.decode(list(tokens), skip_special_tokens=True)
@@ -307,3 +318,11 @@ class DecoderLM(Ranks, FamilyModels, JournaledLM):
             total.merge(statistics)
             truncated += more
         self._gathered, self._gathered_truncated = total, truncated
+
+
+def chosen_seed(given: Any) -> tuple[int, str]:
+    """Return the seed of all sampling, and where it comes from."""
+    if given is not None:
+        return read_int("seed", given, least=0), FROM_ARGUMENT
+    flag = asked().seed
+    return (DEFAULT_SEED, FROM_DEFAULT) if flag is None else (read_int("--seed", flag), FROM_FLAG)

@@ -43,6 +43,10 @@ class DiffusionLM(MaskLikelihoods):
     """
 
     own_arguments: ClassVar[tuple[str, ...]] = ("ll", "mc_samples", "mask_id", "shift")
+    declared: ClassVar[Mapping[str, str]] = {
+        **dict.fromkeys(("ll", "mc_samples"), "by `likelihood_settings`"),
+        **dict.fromkeys(("mask_id", "shift"), "by `identity`, as they came out"),
+    }
 
     def __init__(self, pretrained: Any, **kwargs: Any) -> None:
         self.likelihood = build(LikelihoodConfig, {"ll": "mc", **kwargs})

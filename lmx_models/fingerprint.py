@@ -5,6 +5,8 @@ from __future__ import annotations
 import functools
 import hashlib
 import importlib.metadata as metadata
+import inspect
+import json
 import os
 import sys
 from collections.abc import Mapping
@@ -77,17 +79,67 @@ def model_identity(pretrained: str, revision: str | None, commit: str | None) ->
     if not folder.is_dir():
         return f"{pretrained}@{commit or revision or 'main'}"
     digest = hashlib.sha256()
-    for path in sorted({path for pattern in CONTENT for path in folder.glob(pattern)}):
+    is_model = (folder / "config.json").is_file()
+    found = {path for pattern in CONTENT for path in folder.glob(pattern)} if is_model else set(folder.rglob("*"))
+    for path in sorted(path for path in found if path.is_file()):
         large = path.stat().st_size > LARGE
         content = zoo_cache.known_sha256(path) if large else zoo_cache.sha256_of(path)
-        digest.update(f"{path.name} {content}\n".encode())
+        digest.update(f"{path.relative_to(folder)} {content}\n".encode())
     return f"sha256:{digest.hexdigest()}"
 
 
 def arguments_identity(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the further arguments that a text depends on; folders among them (an adapter) by their content."""
+    """Return the further arguments that a text depends on; files and folders (an adapter) by their content."""
     return {
-        name: model_identity(value, None, None) if isinstance(value, str) and Path(value).is_dir() else value
+        name: _by_content(value)
         for name, value in sorted(arguments.items())
         if name not in NO_EFFECT and value is not None
     }
+
+
+def own_identity(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the same for the arguments that only a plugin's class knows.
+
+    Raises:
+        UserError: one is an object whose content nobody here can tell.
+    """
+    for name, value in arguments.items():
+        try:
+            json.dumps(value)
+        except (TypeError, ValueError) as error:
+            raise UserError(
+                f"a journal cannot tell one {name}={type(value).__name__}(...) from another: give a name or a folder, "
+                "or declare in the model's class what stands for it (`declared`, `identity`)"
+            ) from error
+    return arguments_identity(arguments)
+
+
+def _by_content(value: Any) -> Any:
+    if isinstance(value, str) and value:
+        path = Path(value)
+        try:
+            if path.is_dir():
+                return model_identity(value, None, None)
+            return file_identity(value) if path.is_file() else value
+        except (OSError, ValueError):  # too long for a path, or with a null character
+            return value
+    if isinstance(value, Mapping):
+        return {str(name): _by_content(one) for name, one in value.items()}
+    return [_by_content(one) for one in value] if isinstance(value, list | tuple) else value
+
+
+def constructor_arguments(init: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of a call of `init`, defaults included, by name."""
+    signature = inspect.signature(init)
+    try:
+        bound = signature.bind_partial(None, *args, **kwargs)
+    except TypeError:  # the call itself says what is wrong
+        return dict(kwargs)
+    bound.apply_defaults()
+    given: dict[str, Any] = {}
+    for parameter in list(signature.parameters.values())[1:]:  # without self
+        if parameter.kind is inspect.Parameter.VAR_KEYWORD:
+            given |= bound.arguments.get(parameter.name, {})
+        elif parameter.name in bound.arguments:
+            given[parameter.name] = bound.arguments[parameter.name]
+    return given

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-import json
 import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
+from lmx_files import jsonl
 from lmx_models import zoo
 from lmx_models.arguments import build
 from lmx_models.decoder_lm import DEFAULT_MODEL, DecoderLM
@@ -22,7 +22,8 @@ from lmx_models.engine.address import is_endpoint
 from lmx_models.engine.self_check import check
 from lmx_models.engine.step_model import StepModel
 from lmx_models.fingerprint import file_identity, model_identity
-from lmx_models.loading import end_ids, load, same_tokenizer
+from lmx_models.generation_defaults import unheeded
+from lmx_models.loading import encode_prompt, end_ids, load, model_name, same_tokenizer
 from lmx_models.requests import Request
 from lmx_models.sizes import expand
 from lmx_plugins.errors import UserError
@@ -51,6 +52,7 @@ class GuidedLM(DecoderLM):
     method: ClassVar[str] = "guided"
     configs: ClassVar[tuple[type, ...]] = (GuidedConfig, PolicyConfig)
     own_arguments: ClassVar[tuple[str, ...]] = ("oracle",)
+    declared: ClassVar[Mapping[str, str]] = {"oracle": "by `identity`"}
     # Each text waits for one of two models; with twice as many texts alive, one of them always has a full batch.
     models_in_flight: ClassVar[int] = 2
 
@@ -62,8 +64,8 @@ class GuidedLM(DecoderLM):
         if cls is GuidedLM and any(remote):
             from lmx_models.guided_servers import GuidedByServer, GuidedOnServer
 
-            return object.__new__(GuidedOnServer if remote[0] else GuidedByServer)
-        return object.__new__(cls)
+            cls = GuidedOnServer if remote[0] else GuidedByServer
+        return super().__new__(cls, pretrained, oracle=oracle, base=base, **kwargs)
 
     def __init__(
         self, pretrained: Any = DEFAULT_MODEL, oracle: str | None = None, base: Any = None, **kwargs: Any
@@ -77,7 +79,7 @@ class GuidedLM(DecoderLM):
         self._thresholds: dict[tuple[object, ...], float] = {}
         self._user_policies: dict[str, Policy] = {}
         oracle, self._fallback = _choose_oracle(pretrained, oracle)
-        self.base_name, self.oracle_name = str(pretrained), oracle
+        self.base_name, self.oracle_name = model_name(pretrained), oracle
         self._find_oracle(oracle, kwargs)
         super().__init__(pretrained=pretrained, oracle=oracle, **kwargs)
         if self._fallback:
@@ -99,6 +101,8 @@ class GuidedLM(DecoderLM):
             self.oracle, self.oracle_tokenizer = load(self._oracle, oracle, self.model.dtype, self.device)
             if self_check:
                 check(self.oracle, oracle)
+            if said := unheeded(self.oracle.generation_config, oracle):
+                self.notes.append(f"oracle: {said}")
         self.token_level = same_tokenizer(self.tokenizer, self.oracle_tokenizer)
         if not self.token_level:
             note = (
@@ -199,7 +203,7 @@ class GuidedLM(DecoderLM):
             rendered = oracle.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)
             prompt = oracle.encode(rendered, add_special_tokens=False)
         else:
-            prompt = oracle.encode(context)
+            prompt = encode_prompt(oracle, context)
         return Translation(
             prompt=tuple(prompt),
             encode=lambda text: oracle.encode(text, add_special_tokens=False),
@@ -214,7 +218,9 @@ class GuidedLM(DecoderLM):
 def _choose_oracle(pretrained: Any, oracle: str | None) -> tuple[str, str | None]:
     """Return the oracle's name, and a warning if it is not what was wished for."""
     if oracle is not None:
-        return str(oracle), None
+        if not isinstance(oracle, str):
+            raise UserError(f"oracle={model_name(oracle)}: name the oracle (`lmx models`, a Hub id or a folder)")
+        return oracle, None
     if pretrained != DEFAULT_MODEL:
         raise UserError(
             f"--model guided with pretrained={pretrained} needs oracle=MODEL: a short name (`lmx models`), a Hub id "
@@ -244,15 +250,11 @@ def _import_policy(path: str) -> Policy:
 def _read_signal(path: Path, signal: str) -> list[float]:
     """Read the values of `signal` that a run with ``record=<signal>`` left in its traces file."""
     values: list[float] = []
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"cannot read calibration={path}: {error}") from error
-    for number, line in enumerate(lines, 1):
+    for number, line in jsonl.numbered(path, "a traces file", last="skip"):
         try:
-            recorded = json.loads(line)["trace"]["extra"].get("signal", {"name": signal, "values": []})
+            recorded = line["trace"]["extra"].get("signal", {"name": signal, "values": []})
             if recorded["name"] == signal:
                 values.extend(float(value) for _, value in recorded["values"])
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise UserError(f"{path}, line {number}: not a line of a traces file ({error!r})") from error
+            raise UserError(f"calibration={path}, line {number}: not a line of a traces file ({error!r})") from error
     return values

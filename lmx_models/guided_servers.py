@@ -17,14 +17,16 @@ from lmx_models.completion import Completion
 from lmx_models.decoding.guided import GuidedConfig
 from lmx_models.decoding.guided_remote import Remote
 from lmx_models.decoding.policies import POLICIES, PolicyConfig
+from lmx_models.devices import usable_device
 from lmx_models.engine.address import Address, is_endpoint
 from lmx_models.engine.codecs import PieceCodec, TokenizerCodec
 from lmx_models.engine.remote_model import RemoteModel
 from lmx_models.engine.scheduler import Finished
 from lmx_models.engine.step_model import StepModel
-from lmx_models.fingerprint import lmx_version, model_identity
+from lmx_models.fingerprint import arguments_identity, lmx_version, model_identity, own_identity
 from lmx_models.guided import GuidedLM
 from lmx_models.loading import end_ids, load, quiet_loading, same_tokenizer
+from lmx_models.method_settings import hf_arguments
 from lmx_models.no_weights import NoWeights, TextTokenizer, WholeStopping
 from lmx_models.requests import Request
 from lmx_models.server import ACCESS, Server, ServerConfig, reads_distribution
@@ -32,6 +34,8 @@ from lmx_models.sizes import expand
 from lmx_plugins.errors import UserError
 
 log = logging.getLogger(__name__)
+
+_TOLD_ABOVE = {"pretrained", "tokenizer", "max_length"}  # in `GuidedOnServer.weights_identity`
 
 
 class GuidedByServer(GuidedLM):
@@ -46,11 +50,15 @@ class GuidedByServer(GuidedLM):
 
     configs: ClassVar[tuple[type, ...]] = (*GuidedLM.configs, ServerConfig)
     own_arguments: ClassVar[tuple[str, ...]] = ("oracle", "oracle_tokenizer", "oracle_key_env", *ACCESS)
+    declared: ClassVar[Mapping[str, str]] = {
+        "oracle_tokenizer": "by `oracle_identity`",
+        "oracle_key_env": "a key changes no text",
+        **dict.fromkeys(ACCESS, "concurrency, patience, time-outs and keys change no text"),
+    }
 
     def _find_oracle(self, oracle: str, kwargs: dict[str, Any]) -> None:
         address, tokenizer = expand(oracle)
         self.servers: dict[str, Server] = {}
-        self._gathered_calls: dict[str, list[dict[str, Any]]] = {}
         self._oracle_template = kwargs.get("oracle_tokenizer")
         if is_endpoint(address):
             self.servers["oracle"] = Server.of("oracle", Address.parse(address), kwargs)
@@ -132,7 +140,9 @@ class GuidedByServer(GuidedLM):
     def _remote(self, server: Server, **kwargs: Any) -> Remote:
         codec = server.codec
         assert codec is not None
-        return Remote(end=self.tokenizer.eos_token_id, vocabulary=codec.vocabulary, **kwargs)
+        text = server.level != "token ids"
+        end = self.tokenizer.eos_token_id
+        return Remote(end=end, vocabulary=codec.vocabulary, exact=server.exact, text=text, **kwargs)
 
     def _oracle_prompt(self, context: str | None) -> str | None:
         """Return the prompt in the oracle's own chat template, where it has one and there is a chat."""
@@ -147,7 +157,7 @@ class GuidedByServer(GuidedLM):
         if server := self.servers.get("oracle"):
             return {
                 **server.identity(),
-                "template": None if self._oracle_template is None else str(self._oracle_template),
+                "template": arguments_identity({"tokenizer": self._oracle_template and str(self._oracle_template)}),
             }
         return super().oracle_identity()
 
@@ -158,6 +168,12 @@ class GuidedByServer(GuidedLM):
         if any(server.level != "token ids" for server in self.servers.values()):
             settings["handover"] = "text"
         return {**settings, **levels}
+
+    def _start_counting(self) -> None:
+        super()._start_counting()
+        self._gathered_calls: dict[str, list[dict[str, Any]]] = {}
+        for server in self.servers.values():
+            server.calls.clear()
 
     def _keep(self, instance: Instance, request: Request, text: Completion, fresh: bool = True) -> Completion:
         for name, calls in text.trace.extra.get("servers", {}).items():
@@ -204,7 +220,7 @@ class GuidedOnServer(GuidedByServer, NoWeights):
         local = "oracle" not in self.servers
         self._local_oracle: tuple[Any, Any] | None = None
         if local:
-            device = torch.device(kwargs.get("device") or ("cuda" if torch.cuda.is_available() else "cpu"))
+            device = torch.device(usable_device(kwargs.get("device")))
             self._local_oracle = load(self._oracle, oracle, self._dtype, device)
         if self._tokenizer_name:
             tokenizer = _tokenizer(str(self._tokenizer_name))
@@ -226,6 +242,15 @@ class GuidedOnServer(GuidedByServer, NoWeights):
         self.token_level = same_tokenizer(self.tokenizer, self.oracle_tokenizer)
         self._settle()
 
+    def sampled(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Refuse ``sampling=model``: the model's files are not here."""
+        if str(values.get("sampling")) == "model":
+            raise UserError(
+                "sampling=model: the files of a base on a server are not here to be read; set temperature, top_k, "
+                "top_p and min_p, or leave sampling out"
+            )
+        return dict(values)
+
     def likelihood_settings(self) -> dict[str, Any]:
         """There are no likelihoods: `NoWeights` refuses them."""
         return {"method": "none: the base is on a server"}
@@ -239,6 +264,10 @@ class GuidedOnServer(GuidedByServer, NoWeights):
             "model": self._base.identity(),
             "tokenizer": None if name is None else model_identity(zoo.resolve(str(name)).pretrained, None, None),
             "max_length": self.max_length,
+            "arguments": arguments_identity(
+                {name: value for name, value in self.constructor.items() if name in hf_arguments() - _TOLD_ABOVE}
+            ),
+            "own_arguments": own_identity(self.own_arguments_given()),
         }
 
     def source_ids(self) -> frozenset[int]:

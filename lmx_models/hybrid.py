@@ -12,11 +12,13 @@ from lm_eval.api.instance import Instance
 from lmx_models import zoo
 from lmx_models.arguments import fields_of
 from lmx_models.completion import Completion
+from lmx_models.decoder_lm import chosen_seed
 from lmx_models.decoding.base import Decoding
 from lmx_models.decoding.hybrid import hybrid
 from lmx_models.decoding.stages import Stage
 from lmx_models.decoding.trace import Trace
 from lmx_models.engine.sampling import Sampling
+from lmx_models.generation_defaults import DEFAULTS, unheeded, with_model_defaults
 from lmx_models.hybrid_graph import Graph, Node
 from lmx_models.hybrid_parts import Part
 from lmx_models.hybrid_presets import chosen_graph
@@ -69,6 +71,11 @@ class HybridLM(StagedLM):
         *("preset", "graph", "ar", "diffusion", "diffusion_method"),
         *("stage", "cut", "buffer", "attn"),
     )
+    declared: ClassVar[Mapping[str, str]] = {
+        **dict.fromkeys(("preset", "graph", "ar", "diffusion", "diffusion_method"), "by the graph in `identity`"),
+        **dict.fromkeys(("stage", "cut"), "by `identity`"),
+        "buffer": "by the hash of what is read from it",
+    }
 
     def __init__(
         self,
@@ -80,12 +87,14 @@ class HybridLM(StagedLM):
         stage: str | None = None,
         cut: str | None = None,
         buffer: str | None = None,
-        seed: int = 1234,
+        seed: int | None = None,
         **kwargs: Any,
     ) -> None:
+        seed, seed_from = chosen_seed(seed)
         for name in OF_ONE_MODEL:
             if kwargs.get(name) is not None:
                 raise UserError(f"{name}={kwargs[name]}: --model hybrid has several models; its nodes name them")
+        self._weights: dict[tuple[str, str | None], Weights] = {}
         self.graph = chosen_graph(preset, graph, ar, diffusion, diffusion_method)
         for node in self.graph.nodes:
             method = method_named(node.method, f"method of node {node.name!r}:")
@@ -97,15 +106,23 @@ class HybridLM(StagedLM):
         main = self.nodes[-1]
         resolved = {named: zoo.resolve(*named[:1], revision=named[1]) for named in _models_of(self.nodes)}
         super().__init__(pretrained=main.model, seed=seed, revision=main.revision or "main", **kwargs)
+        if stage is None:  # the halves of a cut graph have one seed, whatever they are evaluated with
+            self._seed_from = seed_from
         self._weights = self._load(resolved, main, kwargs.get("self_check", True))
         for node in self.nodes:
             check_fit(node.method, self._weights_of(node), self._values(node, self.settings), f"node {node.name!r}")
         mine = _place(resolved[main.model, main.revision])
         self.notes += [one.note for one in resolved.values() if one.note and _place(one) != mine]
+        others = {one.identity: one for one in self._weights.values() if one is not self.main}.values()
+        self.notes += [note for one in others if (note := unheeded(one.model.generation_config, one.name))]
         if stage == "make":
             self.notes.append(
                 f"stage=make: the texts are those of node {main.name!r} and no answers, so their scores mean nothing"
             )
+
+    def _start_counting(self) -> None:
+        super()._start_counting()
+        self.part.made().clear()
 
     # Models.
 
@@ -145,7 +162,13 @@ class HybridLM(StagedLM):
         below = {name: values[name] for name in (*fields_of(Sampling), "do_sample") if name in values}
         if {"temperature", "do_sample"} & set(own):
             below = {name: value for name, value in below.items() if name not in ("temperature", "do_sample")}
-        return {**below, **own}
+        mine = {**below, **own}
+        weights = self._weights.get((node.model, node.revision))  # None: not yet, or in another process
+        return with_model_defaults(mine, weights.model.generation_config, weights.name) if weights else mine
+
+    def sampled(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the settings as they are: ``sampling=model`` is for each node what its own model's files say."""
+        return dict(values)
 
     def _call(self, node: Node, request: StagedRequest) -> StageCall:
         return StageCall(
@@ -160,7 +183,11 @@ class HybridLM(StagedLM):
 
     def _settings(self, name: str, request: StagedRequest) -> dict[str, Any]:
         node = self.graph.node(name)
-        return stage_settings(node.method, self._values(node, request.values), *_limits(node, request))
+        values = self._values(node, request.values)
+        settings = stage_settings(node.method, values, *_limits(node, request))
+        if settings["sampling"] == "model":  # what its model's files filled in is known where it ran
+            return {name: one for name, one in settings.items() if name not in DEFAULTS or values.get(name) is not None}
+        return settings
 
     def _configs(self, values: Mapping[str, Any]) -> list[Any]:
         for node in self.graph.nodes:
@@ -193,7 +220,10 @@ class HybridLM(StagedLM):
         return {**super().identity(values), **mine, "buffer": buffer}
 
     def _identities(self) -> dict[str, str]:
-        return {name: weights.identity for (name, _), weights in self._weights.items()}
+        return {
+            f"{name}@{revision}" if revision else name: weights.identity
+            for (name, revision), weights in self._weights.items()
+        }
 
     # Likelihoods.
 

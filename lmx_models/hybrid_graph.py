@@ -6,11 +6,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from graphlib import CycleError, TopologicalSorter
-from pathlib import Path
 from typing import Any
 
-import yaml
-
+from lmx_files.yaml import read_yaml
 from lmx_models.arguments import build, refuse_unknown
 from lmx_plugins.errors import UserError, unknown
 
@@ -145,10 +143,9 @@ def node_dict(node: Node) -> dict[str, Any]:
 
 def read_graph(path: str) -> Graph:
     """Read a graph from a YAML file."""
+    data = read_yaml(path, f"graph={path}")
     try:
-        return make_graph(yaml.load(Path(path).read_text(encoding="utf-8"), _NoDuplicates))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UserError(f"cannot read graph={path}: {' '.join(str(error).split())}") from error
+        return make_graph(data)
     except UserError as error:
         raise UserError(f"graph={path}: {error}") from error
 
@@ -236,14 +233,3 @@ class _Plain:
     oracle: str | None = None
     revision: str | None = None
     max_tokens: int | None = None
-
-
-class _NoDuplicates(yaml.SafeLoader):
-    """YAML lets a second node of the same name replace the first without a word; this refuses it."""
-
-    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        twice = [key for i, key in enumerate(keys) if key in keys[:i]]
-        if twice:
-            raise UserError(f"line {node.start_mark.line + 1}: {twice[0]!r} stands there twice")
-        return super().construct_mapping(node, deep)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from lmx_models.fingerprint import lmx_version
+from lmx_models.generation_defaults import DEFAULTS
 from lmx_models.hybrid_buffer import Buffer, Key, check_writable, differences, named, read_buffer, write_buffer
 from lmx_models.hybrid_graph import Graph, Node, node_dict
 from lmx_models.requests import Request
@@ -94,7 +95,9 @@ class Part:
             else:
                 for record in line["stages"]:
                     name = record["stage"]
-                    for change in differences(record["settings"], settings(name, request)):
+                    here = settings(name, request)
+                    there = {n: value for n, value in record["settings"].items() if n in here or n not in DEFAULTS}
+                    for change in differences(there, here):
                         lines.setdefault(f"node {name!r}: {change}", []).append(number)
         found = [f"{named(numbers)}: {what}" for what, numbers in list(lines.items())[:MOST_NAMED]]
         if missing:

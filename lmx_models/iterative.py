@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, ClassVar
 
-import yaml
 from lm_eval.api.instance import Instance
 
+from lmx_files.yaml import read_yaml
 from lmx_models import zoo
 from lmx_models.arguments import build, refuse_unknown
 from lmx_models.completion import Completion
@@ -71,6 +69,10 @@ class IterativeLM(StagedLM):
 
     method: ClassVar[str] = "iterative"
     own_arguments: ClassVar[tuple[str, ...]] = ("inner", "oracle", "prompts", "attn")
+    declared: ClassVar[Mapping[str, str]] = {
+        "inner": "by the settings",
+        **dict.fromkeys(("oracle", "prompts"), "by `identity`"),
+    }
     models_in_flight: ClassVar[int] = 1
 
     def __init__(
@@ -157,14 +159,14 @@ class IterativeLM(StagedLM):
     # Texts.
 
     def _prepare(self, requests: Sequence[Instance]) -> list[Request]:
-        renamed = [copy.copy(instance) for instance in requests]
-        for instance in renamed:
-            context, gen_kwargs = instance.args
-            instance.arguments = (context, self._method.fields(gen_kwargs))
-        prepared = super()._prepare(renamed)
+        prepared = super()._prepare(requests)
         rounds = [build(IterativeConfig, request.values).rounds for request in prepared]
         self._most_rounds = max(rounds, default=0)
         return prepared
+
+    def generation_fields(self, gen_kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        """Return generation arguments under the names of the inner method's fields."""
+        return self._method.fields(gen_kwargs)
 
     def decode(self, request: Request) -> Decoding:
         """Return the decoder of one text."""
@@ -227,10 +229,7 @@ def _prompts(path: str | None) -> dict[str, Template]:
     """Return the prompts of the stages, those of a file in the place of our own."""
     texts = dict(PROMPTS)
     if path is not None:
-        try:
-            given = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            raise UserError(f"cannot read prompts={path}: {' '.join(str(error).split())}") from error
+        given = read_yaml(path, f"prompts={path}")
         if not isinstance(given, Mapping) or not all(isinstance(text, str) for text in given.values()):
             raise UserError(f"prompts={path}: a mapping with texts for critique or revise is needed")
         refuse_unknown(map(str, given), ("critique", "revise"), f"prompt in {path}:")

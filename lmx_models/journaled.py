@@ -4,23 +4,33 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
 
-from lmx_models.fingerprint import arguments_identity, lmx_version, model_identity, plugin_code
+from lmx_models.evaluated import Evaluated, check_origins
+from lmx_models.fingerprint import (
+    arguments_identity,
+    lmx_version,
+    model_identity,
+    own_identity,
+    plugin_code,
+)
 from lmx_models.journal import key_of
+from lmx_models.method_settings import MethodSettings
 from lmx_models.requests import Request
 from lmx_models.resume import ResumeJournal
 from lmx_plugins.errors import UserError
 
 
-class JournaledLM(HFLM):
+class JournaledLM(MethodSettings, Evaluated, HFLM):
     """`HFLM` with a journal; subclasses write the texts.
 
     Attributes:
         journal: None if there is none.
+        _chats: the chats that prompts were rendered from, by prompt, where other models render them too.
         given: the arguments that lm_eval's ``hf`` was loaded with, by name; empty for a model handed in as an object.
     """
 
@@ -28,10 +38,7 @@ class JournaledLM(HFLM):
     journal: ResumeJournal | None
     given: dict[str, Any]
     seed: int
-
-    def plain(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """Return all settings that `values` stand for, defaults included, as JSON-serialisable data."""
-        raise NotImplementedError
+    _chats: Mapping[str, Any] = MappingProxyType({})
 
     def loglikelihood(self, requests: list[Instance], disable_tqdm: bool = False) -> list[tuple[float, bool]]:
         """Return lm_eval's own likelihoods (nats, and whether greedy); finished ones come from the journal."""
@@ -42,6 +49,7 @@ class JournaledLM(HFLM):
         return self._likelihoods("loglikelihood_rolling", requests, super().loglikelihood_rolling, disable_tqdm)
 
     def _likelihoods(self, kind: str, requests: list[Instance], compute: Any, disable_tqdm: bool) -> list[Any]:
+        check_origins(requests)
         if self.journal is None:
             return compute(requests, disable_tqdm=disable_tqdm)
         compute = functools.partial(compute, disable_tqdm=disable_tqdm)
@@ -68,6 +76,7 @@ class JournaledLM(HFLM):
             "dtype": str(self.model.dtype),
             "device": self.device.type,
             "arguments": arguments_identity(arguments),
+            "own_arguments": own_identity(self.own_arguments_given()),
         }
 
     def identity(self, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -80,4 +89,5 @@ class JournaledLM(HFLM):
             return ""
         limits = {"max_gen_toks": request.stopping.max_tokens, "until": request.stopping.strings}
         header = self.journal.header({"kind": "text", "task": task, **self.identity(request.values), **limits})
-        return key_of([header, *request.seeds, request.context, request.prompt])
+        chat = self._chats.get(request.context)  # other models than the main one may see more of it than the context
+        return key_of([header, *request.seeds, request.context, request.prompt, *([chat] if chat else [])])

@@ -45,6 +45,32 @@ def load(resolved: zoo.Resolved, name: str, dtype: torch.dtype, device: torch.de
     return model.to(device).eval(), tokenizer
 
 
+def model_name(model: Any) -> str:
+    """Return a model's name as the user gave it; of a loaded one, where it came from and its class, not its repr."""
+    if not isinstance(model, torch.nn.Module):
+        return str(model)
+    path = getattr(getattr(model, "config", None), "_name_or_path", "")
+    return f"{path} (a {type(model).__name__} object)" if path else f"a {type(model).__name__} object"
+
+
+def encode_prompt(
+    tokenizer: Any, text: str, add_special_tokens: bool | None = None, truncation: bool = False
+) -> list[int]:
+    """Tokenize a prompt, which a chat template may have begun with the tokenizer's beginning of text: never two.
+
+    Args:
+        add_special_tokens: None: as the tokenizer is set.
+        truncation: cut it to the tokenizer's `model_max_length`, on the tokenizer's side.
+    """
+    bos = getattr(tokenizer, "bos_token", None)
+    special = False if bos and text.startswith(bos) else add_special_tokens
+    arguments: dict[str, Any] = {} if special is None else {"add_special_tokens": bool(special)}
+    if truncation:
+        arguments["truncation"] = True
+    ids: list[int] = list(tokenizer.encode(text, **arguments))
+    return ids
+
+
 def end_ids(model: Any, tokenizer: Any) -> frozenset[int]:
     """Return every id that ends a text: the generation config's (often several), the config's, the tokenizer's."""
     ids: set[int] = set()

@@ -11,6 +11,7 @@ from lm_eval.api.model import LM
 from lm_eval.models.huggingface import HFLM
 
 from lmx_models.decoding.stopping import Stopping
+from lmx_models.devices import usable_device
 from lmx_models.engine.codecs import PieceCodec
 from lmx_plugins.errors import UserError
 
@@ -51,7 +52,7 @@ class NoWeights(HFLM):
         self.pretrained, self.revision = str(pretrained), None
         self.tokenizer = tokenizer
         self.batch_size_per_gpu = kwargs.get("batch_size") or 1
-        self._device = torch.device(kwargs.get("device") or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self._device = torch.device(usable_device(kwargs.get("device")))
         self._max_length = int(max_length or self._DEFAULT_MAX_LENGTH)
         self.add_bos_token = add_bos_token
         self.custom_prefix_token_id = prefix_token_id
@@ -108,5 +109,4 @@ class WholeStopping(Stopping):
     """Looks for stop strings in the whole text, for an id of a `PieceCodec` may stand for nothing."""
 
     def _tail_has_stop(self, tokens: Sequence[int]) -> bool:
-        text = self.decode(tokens)
-        return any(string and string in text for string in self.strings)
+        return self._answer(tokens)[1] > 0

@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO, Any
 
 from lmx_models.completion import Completion
-from lmx_models.decoding.trace import ModelCost
+from lmx_models.decoding.trace import ModelCost, Trace
 from lmx_plugins.errors import UserError
 
 
@@ -81,6 +82,19 @@ def _open_after_last_line(path: Path) -> IO[str]:
     return path.open("a", encoding="utf-8")
 
 
+def pieces_of(text: str, trace: Trace, decode: Callable[[Sequence[int]], str]) -> list[tuple[str, str]]:
+    """Cut a text by source; decoding from the start each time keeps characters of several tokens whole."""
+    pieces, done = [], 0
+    for segment in trace.segments:
+        # Where tokens were not filled from left to right, a reader wants to see each by itself.
+        ends = range(segment.start + 1, segment.end + 1) if "steps" in trace.extra else [segment.end]
+        for stop in ends:
+            end = min(len(decode(trace.tokens[:stop]).rstrip("\ufffd")), len(text))
+            pieces.append((segment.source, text[done:end]))
+            done = max(done, end)
+    return pieces
+
+
 class RunStatistics:
     """Sums over the traces of a run. Plain numbers only, so that ranks can gather and add them."""
 
@@ -91,6 +105,7 @@ class RunStatistics:
         self.by_source: dict[str, int] = {}
         self.cost: dict[str, ModelCost] = {}
         self.consultations = 0
+        self.reasoning: int | None = None  # texts that ended within their reasoning; None: nothing is known of any
 
     def add(self, text: Completion, fresh: bool = True) -> None:
         """Count one text; not `fresh`: it was written by an earlier run and taken from a journal."""
@@ -103,6 +118,8 @@ class RunStatistics:
         self.dropped += trace.dropped
         self.finish[trace.finish] = self.finish.get(trace.finish, 0) + 1
         self.consultations += len(trace.extra.get("consultations", ()))
+        if "reasoning_finished" in trace.extra:
+            self.reasoning = (self.reasoning or 0) + (not trace.extra["reasoning_finished"])
         for source, tokens in trace.by_source().items():
             self.by_source[source] = self.by_source.get(source, 0) + tokens
         for name, cost in trace.cost.items():
@@ -116,6 +133,8 @@ class RunStatistics:
         self.fresh_kept += other.fresh_kept
         self.dropped += other.dropped
         self.consultations += other.consultations
+        if other.reasoning is not None:
+            self.reasoning = (self.reasoning or 0) + other.reasoning
         self.seconds = max(self.seconds, other.seconds)
         for mine, theirs in ((self.finish, other.finish), (self.by_source, other.by_source)):
             for name, count in theirs.items():
@@ -127,8 +146,12 @@ class RunStatistics:
         """Return what goes into the results file.
 
         tokens_per_forward: kept tokens per forward that a text took part in. p_cache: kept / fed tokens. A model's
-        prefill is the first feed of each text; its seconds are a text's share of each forward by tokens. Seconds and
-        tokens_per_second are those of this run; texts_from_journal were written by earlier ones.
+        prefill is the first feed of each text; its seconds are a text's share of each forward by tokens.
+
+        Counts and `model_seconds` are of all texts: model_seconds are the forwards' by the clock (of servers: the
+        requests', which overlap), those of journaled texts as they were measured when they were written. `seconds` and
+        tokens_per_second are by this attempt's clock, and so of the texts that it wrote: all but texts_from_journal.
+        unfinished_reasoning: texts that ended before `think_end_token`, and so have no answer.
         """
         forwards = sum(cost.forwards for cost in self.cost.values())
         fed = sum(cost.prefill + cost.decode for cost in self.cost.values())
@@ -141,6 +164,7 @@ class RunStatistics:
             "tokens_per_forward": _ratio(self.kept, forwards),
             "p_cache": _ratio(self.kept, fed),
             "seconds": round(self.seconds, 3),
+            "model_seconds": round(sum(cost.seconds_prefill + cost.seconds_decode for cost in self.cost.values()), 3),
             "tokens_per_second": _ratio(self.fresh_kept, self.seconds),
             "texts_from_journal": self.texts - self.fresh_texts,
             "finish": dict(sorted(self.finish.items())),
@@ -156,6 +180,8 @@ class RunStatistics:
                 for name, cost in self.cost.items()
             },
         }
+        if self.reasoning is not None:
+            report["unfinished_reasoning"] = self.reasoning
         if "oracle" in self.by_source or self.consultations:
             report["consultations"] = self.consultations
             report["oracle_share"] = _ratio(self.by_source.get("oracle", 0), self.kept)

@@ -8,27 +8,29 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lm_eval.api.instance import Instance
+from lm_eval.models.utils import normalize_gen_kwargs
 
+from lmx_files.values import is_none, read_bool, read_float, read_int, read_texts
 from lmx_models.arguments import build
-from lmx_models.decoding.stopping import Stopping
+from lmx_models.decoding.base import Generation
+from lmx_models.decoding.stopping import Reasoning, Stopping
 from lmx_models.engine.sampling import Sampling, stream
+from lmx_plugins.errors import UserError
 
+LIMITS = ("max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_tokens")
 # Settings of every method that are not the sampler's; `max_gen_toks` and `until` are lm_eval's own names.
-COMMON_GEN_KWARGS = (
-    "do_sample",
-    "until",
-    "max_gen_toks",
-    "max_new_tokens",
-    "max_tokens",
-    "max_completion_tokens",
-)
+COMMON_GEN_KWARGS = ("do_sample", "until", *LIMITS)
 # transformers options that tasks set to the value that means nothing; any other value is refused.
 NEUTRAL = {"num_beams": 1, "repetition_penalty": 1.0, "no_repeat_ngram_size": 0, "use_cache": True}
 
 
 @dataclasses.dataclass(frozen=True)
 class Request:
-    """One text to write, ready for a decoder. `values`: run-level settings overlaid with the request's own."""
+    """One text to write, ready for a decoder. `values`: run-level settings overlaid with the request's own.
+
+    `seeds` are what its random numbers are made from: seed, task, document, request of the document, repeat. The
+    document is the one in the task's data set, so that no other document that is asked for changes the text.
+    """
 
     context: str
     prompt: list[int]
@@ -42,15 +44,78 @@ class Request:
         return stream(*self.seeds, purpose)
 
 
+def without_neutral(gen_kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Return generation arguments without those of transformers that mean nothing."""
+    return {k: v for k, v in gen_kwargs.items() if k not in NEUTRAL or isinstance(v, str) or v != NEUTRAL[k]}
+
+
+def read_generation(gen_kwargs: Mapping[str, Any], default_limit: int) -> tuple[dict[str, Any], int, list[str]]:
+    """Read generation arguments strictly, then let lm_eval merge them as it does for ``hf``.
+
+    Args:
+        default_limit: most tokens of a text whose arguments say nothing.
+
+    Returns:
+        Settings of sampler and method, most tokens, and stop strings.
+
+    Raises:
+        UserError: a value is of the wrong type; the message names it.
+    """
+    given = {name: value for name, value in gen_kwargs.items() if name not in ("until", "do_sample")}
+    for name in LIMITS:
+        if given.get(name) is not None:
+            given[name] = read_int(name, given[name], least=1)
+    if "temperature" in given:
+        if is_none(given["temperature"]):
+            raise UserError("temperature=None: a number is needed")
+        given["temperature"] = read_float("temperature", given["temperature"])
+    until = [string for string in read_texts("until", gen_kwargs.get("until")) if string]
+    sampled = gen_kwargs.get("do_sample")
+    if not is_none(sampled):
+        given["do_sample"] = read_bool("do_sample", sampled)
+    settings = dict(normalize_gen_kwargs(given, default_limit))
+    limit = int(settings.pop("max_gen_toks"))
+    del settings["until"]
+    if "do_sample" not in given and "temperature" not in given:
+        settings.pop("do_sample", None)  # lm_eval's guess; then the run-level setting holds
+    return settings, limit, until
+
+
 def sampling_of(values: Mapping[str, Any]) -> Sampling:
     """Return the sampler's settings; as in lm_eval ``do_sample: false`` means greedy, whatever the temperature."""
     values = dict(values)
-    if str(values.get("do_sample")).lower() == "false":
-        values["temperature"] = 0.0
-    elif str(values.get("do_sample")).lower() == "true":
-        values.setdefault("temperature", 1.0)
+    sampled = values.get("do_sample")
+    if not is_none(sampled):
+        if read_bool("do_sample", sampled):
+            values.setdefault("temperature", 1.0)
+        else:
+            values["temperature"] = 0.0
     sampling: Sampling = build(Sampling, values)
     return sampling
+
+
+def reasoning_of(end: str | int | None, tokenizer: Any, prompt: str) -> Reasoning | None:
+    """Return what is known of the reasoning that a model writes behind `prompt`.
+
+    Args:
+        end: lm_eval's ``think_end_token``. A special token is looked for by its id, for it is not in the text.
+    """
+    if end is None or end == "":
+        return None
+    shown = tokenizer.decode([end]) if isinstance(end, int) else end
+    begin = f"<{shown[2:]}" if shown.startswith("</") else ""
+    tail = prompt.rstrip()
+    opened = False if shown and tail.endswith(shown) else True if begin and tail.endswith(begin) else None
+    if isinstance(end, str) and end in getattr(tokenizer, "all_special_tokens", ()):
+        end = int(tokenizer.convert_tokens_to_ids(end))
+    return Reasoning(end, begin, opened)
+
+
+def answer_of(stopping: Stopping, generation: Generation) -> str:
+    """Return the answer that a decoder wrote, and note in the trace's `extra` whether a reasoning before it ended."""
+    if stopping.reasoning is not None:
+        generation.extra["reasoning_finished"] = not stopping.unfinished(generation.tokens, generation.finish)
+    return stopping.answer(generation.tokens, generation.finish)
 
 
 def without_padding(requests: Sequence[Instance]) -> list[int]:

@@ -12,6 +12,7 @@ from lm_eval.api.instance import Instance
 
 from lmx_models.completion import Completion
 from lmx_models.decoding.trace import Trace
+from lmx_models.evaluated import document_of
 from lmx_models.journal import Journal, key_of
 
 log = logging.getLogger(__name__)
@@ -47,7 +48,7 @@ class ResumeJournal:
 
     def add_text(self, key: str, instance: Instance, text: Completion) -> None:
         """Keep a finished text; call `Journal.sync` before the next one is started in its place."""
-        where = {"task": instance.task_name, "doc_id": instance.doc_id}  # for people who read the file
+        where = {"task": instance.task_name, "doc_id": document_of(instance)}  # for people who read the file
         self.journal.add(key, {**where, "text": str(text), "trace": text.trace.as_dict()})
 
     def likelihoods(

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from pathlib import Path
 from typing import Any, ClassVar
 
 from lm_eval.api.instance import Instance
-from lm_eval.api.model import LM
 
+from lmx_files import jsonl
+from lmx_files.reading import is_regular
 from lmx_models.arguments import refuse_unknown
 from lmx_models.completion import Completion
 from lmx_models.decoding.base import Segment
 from lmx_models.decoding.trace import ModelCost, Trace
+from lmx_models.evaluated import Evaluated, check_asked, check_origins, document_of
 from lmx_models.records import RunStatistics
 from lmx_plugins.errors import UserError, unknown
+from lmx_plugins.evaluation import Asked, asked
 
 FINISHES = ("eos", "stop", "length", "context")
 
 
-class ScriptedLM(LM):
+class ScriptedLM(Evaluated):
     """Answers from a script instead of weights; tokens are the text's UTF-8 bytes.
 
     Args:
@@ -47,13 +49,20 @@ class ScriptedLM(LM):
     ) -> None:
         super().__init__()
         refuse_unknown(kwargs, ("text", "responses", "finish"), "--model scripted argument")
+        check_asked(asked())
         _check_finish(finish, "finish")
         default = {"text": str(text), "finish": finish}
         self.script = [default] if responses is None else _read_script(Path(responses), finish)
         self.statistics = RunStatistics()
 
+    def begin_evaluation(self, asked: Asked) -> None:
+        """Forget what an earlier evaluation left in the statistics."""
+        super().begin_evaluation(asked)
+        self.statistics = RunStatistics()
+
     def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[str]:
         """Answer every request from the script; each answer carries a trace, as a decoder's would."""
+        check_origins(requests)
         return [self._answer(request) for request in requests]
 
     def loglikelihood(self, requests: list[Instance], disable_tqdm: bool = False) -> list[tuple[float, bool]]:
@@ -80,7 +89,7 @@ class ScriptedLM(LM):
 
     def _answer(self, request: Instance) -> Completion:
         prompt = request.args[0]
-        answer = self.script[(request.doc_id or 0) % len(self.script)]
+        answer = self.script[(document_of(request) or 0) % len(self.script)]
         text = answer["text"].replace("{prompt}", prompt)
         tokens = list(text.encode())
         cost = {"scripted": ModelCost(forwards=len(tokens), prefill=len(prompt.encode()), decode=len(tokens))}
@@ -101,17 +110,13 @@ def _check_finish(finish: object, where: str) -> None:
 
 
 def _read_script(path: Path, finish: str) -> list[dict[str, str]]:
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"cannot read responses={path}: {error}") from error
+    if not is_regular(path):
+        raise UserError(f"cannot read responses={path}: there is no such file")
     script = []
-    for number, line in enumerate(lines, 1):
-        try:
-            answer = json.loads(line)
-            script.append({"text": str(answer["text"]), "finish": answer.get("finish", finish)})
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise UserError(f'{path}, line {number}: not a JSON object with a field "text" ({error!r})') from error
+    for number, answer in jsonl.numbered(path, f"responses={path}", last="take"):
+        if "text" not in answer:
+            raise UserError(f'{path}, line {number}: not a JSON object with a field "text"')
+        script.append({"text": str(answer["text"]), "finish": answer.get("finish", finish)})
         _check_finish(script[-1]["finish"], f"{path}, line {number}: finish")
     if not script:
         raise UserError(f'responses={path} is empty: write one {{"text": ...}} a line')

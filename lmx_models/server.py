@@ -30,7 +30,7 @@ ACCESS = {
     "key_env": "key_env",
 }
 # Policies that fire only after a fixed number of base tokens, by the setting that says how many.
-STEPS = {"ramp": "step_size", "fixed": "every"}
+STEPS = {"ramp": "step_size", "ramp_spaced": "step_size", "fixed": "every"}
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,9 @@ from lmx_models.engine import flash_attention
 from lmx_models.engine.scheduler import Finished
 from lmx_models.engine.slot_attention import attend_by
 from lmx_models.engine.step_model import StepModel
+from lmx_models.loading import encode_prompt
 from lmx_models.methods import METHODS, Weights, plain_settings, stop_ids
-from lmx_models.requests import Request, sampling_of
+from lmx_models.requests import Request, answer_of, reasoning_of, sampling_of
 from lmx_models.stage_rows import feed_names, shared_rows
 from lmx_plugins.errors import UserError
 
@@ -87,6 +88,7 @@ class StagedLM(DecoderLM):
     """
 
     models_in_flight: ClassVar[int] = 2
+    declared: ClassVar[Mapping[str, str]] = {"attn": "by `identity`, as it came out"}
 
     def __init__(self, attn: str = "auto", **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -97,6 +99,9 @@ class StagedLM(DecoderLM):
         self.main = Weights(self._asked_name, self.model, self.tokenizer, identity, self.max_length, self.family)
         self._chats: dict[str, Chat] = {}
         self._with_template = False
+
+    def _start_counting(self) -> None:
+        super()._start_counting()
         self.counts: Counter[tuple[str, str]] = Counter()  # by group (a stage, say) and what is counted
         self._gathered_counts = self.counts
 
@@ -144,7 +149,8 @@ class StagedLM(DecoderLM):
     def stage(self, request: StagedRequest, call: StageCall, prompt: str) -> Stage:
         """Return the stage that answers `prompt`, asked in its model's own template."""
         writer = next(iter(call.weights.values()))
-        tokens = self._tokens(request, writer, prompt, call.answers)
+        text = self._text(request, writer, prompt, call.answers)
+        tokens = self._tokens(writer, text)
         room = min(weights.max_length for weights in call.weights.values()) - call.max_tokens
         if room < 1:
             raise UserError(
@@ -157,6 +163,7 @@ class StagedLM(DecoderLM):
             stop_ids(call.weights),
             call.strings,
             lambda ids: tokenizer.decode(list(ids), skip_special_tokens=True),
+            reasoning_of(self.think_end_token, tokenizer, text),
         )
         values = METHODS[call.method].fields(call.values)
         inner = Request(prompt, tokens[-room:], sampling_of(values), stopping, values, call.seeds)
@@ -171,26 +178,24 @@ class StagedLM(DecoderLM):
             call.name,
             METHODS[call.method].start(inner, call.weights),
             feed_names(call.name, call.method),
-            lambda ids: self._after_thinking(stopping.text(ids), ids),
+            lambda generation: answer_of(stopping, generation),
             about,
         )
 
-    def _tokens(self, request: StagedRequest, weights: Weights, prompt: str, answers: bool) -> list[int]:
-        """Put the stage's prompt in the place of the user's last message, turns before it kept, and tokenize."""
-        text = prompt
-        if request.chat is not None:
-            last = _last_user(request.chat)
-            chat = [dict(message) for message in request.chat[: last + 1]]
-            chat[last]["content"] = prompt
-            prefix = [dict(message) for message in request.chat[last + 1 :]] if answers else []
-            text = self._rendered(weights, [*chat, *prefix], not prefix)
+    def _text(self, request: StagedRequest, weights: Weights, prompt: str, answers: bool) -> str:
+        """Put the stage's prompt in the place of the user's last message, turns before it kept."""
+        if request.chat is None:
+            return prompt
+        last = _last_user(request.chat)
+        chat = [dict(message) for message in request.chat[: last + 1]]
+        chat[last]["content"] = prompt
+        prefix = [dict(message) for message in request.chat[last + 1 :]] if answers else []
+        return self._rendered(weights, [*chat, *prefix], not prefix)
+
+    def _tokens(self, weights: Weights, text: str) -> list[int]:
         if weights.tokenizer is self.tokenizer:
-            ids: list[int] = self.tok_encode(text)
-        else:
-            bos = weights.tokenizer.bos_token
-            again = {"add_special_tokens": False} if bos and text.startswith(bos) else {}  # never two
-            ids = weights.tokenizer.encode(text, **again)
-        return ids or [self.prefix_token_id]
+            return self.prompt_tokens(text)
+        return encode_prompt(weights.tokenizer, text) or [self.prefix_token_id]
 
     def _rendered(self, weights: Weights, chat: list[dict[str, str]], generate: bool) -> str:
         if weights.tokenizer is self.tokenizer:
@@ -232,6 +237,9 @@ class StagedLM(DecoderLM):
         text = super()._completion(request, finished)
         last = self.answer_record(text.trace)
         text.trace.prompt_tokens = last["prompt_tokens"]
+        text.trace.extra.pop("reasoning_finished", None)  # of all stages' tokens together, which means nothing
+        if "reasoning_finished" in last["extra"]:
+            text.trace.extra["reasoning_finished"] = last["extra"]["reasoning_finished"]
         return Completion(last["text"], text.trace)
 
     def answer_record(self, trace: Trace) -> dict[str, Any]:
@@ -250,6 +258,8 @@ class StagedLM(DecoderLM):
             self.counts[name, "from_buffer"] += bool(record.get("from_buffer"))
             for segment in record.get("segments", ()):
                 self.counts[name, f"tokens_by_{segment['source']}"] += segment["end"] - segment["start"]
+            if "reasoning_finished" in record["extra"]:
+                self.counts[name, "unfinished_reasoning"] += not record["extra"]["reasoning_finished"]
             if "consultations" in record["extra"]:
                 self.counts[name, "consultations"] += len(record["extra"]["consultations"])
             if "json" in record:

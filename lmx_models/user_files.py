@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import platformdirs
-import yaml
 
+from lmx_files.yaml import read_yaml
 from lmx_plugins.errors import UserError
 
 
@@ -31,10 +31,7 @@ def read_user_file(name: str, variable: str) -> tuple[dict[str, Any], Path]:
 
 def read_mapping(path: Path, variable: str) -> dict[str, Any]:
     """Return the mapping that a YAML file holds; see `read_user_file`."""
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UserError(f"cannot read {path} ({variable}): {' '.join(str(error).split())}") from error
+    values = read_yaml(path, f"{path} ({variable})")
     if values is None:
         return {}
     if not isinstance(values, dict) or not all(isinstance(entry, dict) for entry in values.values()):

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, ClassVar
-
-from lm_eval.api.instance import Instance
 
 from lmx_models import families
 from lmx_models.arguments import build
@@ -56,6 +53,10 @@ class WeDLM(MaskLikelihoods):
     method: ClassVar[str] = "wedlm"
     configs: ClassVar[tuple[type, ...]] = (WeDLMConfig,)
     own_arguments: ClassVar[tuple[str, ...]] = ("lambda", "ll", "mc_samples", "mask_id", "attn")
+    declared: ClassVar[Mapping[str, str]] = {
+        **dict.fromkeys(("ll", "mc_samples"), "by `likelihood_settings`"),
+        **dict.fromkeys(("mask_id", "attn"), "by `identity`, as they came out"),
+    }
 
     def __init__(self, pretrained: Any = DEFAULT_MODEL, **kwargs: Any) -> None:
         self.likelihood = build(LikelihoodConfig, kwargs)
@@ -119,13 +120,6 @@ class WeDLM(MaskLikelihoods):
         refuse_sampled_verification(config, sampling)
         return [sampling, config]
 
-    def _prepare(self, requests: Sequence[Instance]) -> list[Request]:
-        return super()._prepare([_with_field_names(instance) for instance in requests])
-
-
-def _with_field_names(instance: Instance) -> Instance:
-    """Return a copy of a request whose generation arguments bear the names of `WeDLMConfig`."""
-    context, gen_kwargs = instance.args
-    renamed = copy.copy(instance)
-    renamed.arguments = (context, field_names(gen_kwargs))
-    return renamed
+    def generation_fields(self, gen_kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        """Return generation arguments under the names of `WeDLMConfig`."""
+        return field_names(gen_kwargs)

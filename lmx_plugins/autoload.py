@@ -16,12 +16,14 @@ if TYPE_CHECKING:
 # inside lm_eval matters: a model registered before `lm_eval.models` has run would hide every built-in one,
 # hence after, never before.
 AFTER_IMPORT = {
-    "lm_eval": ("guards", "install_excepthook"),
+    "lm_eval": ("guards", "prepare"),
     "lm_eval.models": ("bridge", "register_models"),
     "lm_eval.api.metrics": ("bridge", "register_metrics"),
     "lm_eval.filters": ("bridge", "register_filters"),
     "lm_eval.tasks.manager": ("bridge", "add_task_folders"),
     "lm_eval.tasks": ("bridge", "add_task_folders"),  # where 0.4.11 has its task manager
+    "lm_eval.api.task": ("evaluation", "watch_requests"),
+    "lm_eval.evaluator": ("evaluation", "watch_evaluator"),
     "lm_eval.loggers.evaluation_tracker": ("guards", "guard_output_path"),
     "lm_eval._cli.harness": ("guards", "fail_on_lost_results"),
 }

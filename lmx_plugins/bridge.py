@@ -118,7 +118,7 @@ def _with_plugin_folders(original: Callable[..., None], built_in: Path) -> Calla
         asked = [path for path in asked if path]
         taken = {Path(path).resolve() for path in asked}
         folders = [folder for _, folder in discovery.all_task_folders() if folder not in taken]
-        if not folders:
+        if not folders or (asked and not include_defaults):  # these folders and no others
             original(self, verbosity, include_path, include_defaults, *args, **kwargs)
             return
         # Later folders win. lm_eval would put its own first, and a plugin could then replace a built-in task;

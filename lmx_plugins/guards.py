@@ -18,7 +18,7 @@ from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import Any
 
-from lmx_plugins import discovery
+from lmx_plugins import discovery, threads
 from lmx_plugins.errors import UserError
 
 logger = logging.getLogger(__name__)
@@ -35,6 +35,12 @@ def error_line(error: BaseException) -> str:
 def wants_traceback() -> bool:
     """Whether LMX_TRACEBACK asks for the whole story of an error."""
     return os.environ.get("LMX_TRACEBACK", "0") not in ("", "0")
+
+
+def prepare(module: ModuleType) -> None:
+    """Runs after `lm_eval` itself, before anything heavy: threads are set up, and errors get their one line."""
+    threads.prepare()
+    install_excepthook(module)
 
 
 def install_excepthook(module: ModuleType) -> None:
@@ -69,8 +75,10 @@ def fail_on_lost_results(module: ModuleType) -> None:
     command.execute = _failing_when_lost(command.execute)
 
 
-def check_output_path(output_path: str | Path) -> None:
+def check_output_path(output_path: str | Path, option: str = "--output_path") -> None:
     """Raise a `UserError` unless results can be written to `output_path`, a folder or a `.json` file.
+
+    `option` is what the path was given with.
 
     Writing is tried out in the nearest folder that exists, for neither permission bits nor `os.access` tell
     the truth about a superuser, a read-only file system or /proc.
@@ -88,8 +96,8 @@ def check_output_path(output_path: str | Path) -> None:
         reason = error.strerror or str(error)
         where = "" if str(nearest) in reason else f" in {nearest}"
         raise UserError(
-            f"results cannot be written to output_path {str(output_path)!r}: {reason}{where}. "
-            "Give --output_path a folder that you may write to"
+            f"results cannot be written to {option.removeprefix('--')} {str(output_path)!r}: {reason}{where}. "
+            f"Give {option} a folder that you may write to"
         ) from error
 
 
@@ -153,10 +161,11 @@ def _is_json(path: Path, _samples: Any) -> bool:
 
 
 def _is_jsonl(path: Path, samples: Any) -> bool:
+    from lmx_files import jsonl
+
     try:
-        with path.open("rb") as lines:
-            return sum(1 for _ in lines) >= len(samples)
-    except (OSError, TypeError):
+        return jsonl.count(path) >= len(samples)  # reads every line: the last one may be cut off
+    except (UserError, TypeError):
         return False
 
 

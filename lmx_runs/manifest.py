@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.metadata as metadata
 import json
 import os
@@ -16,9 +15,15 @@ from typing import Any
 
 import psutil
 
+from lmx_files import atomic
+from lmx_files.hashing import sha256
+from lmx_files.reading import reason
+from lmx_plugins.errors import UserError
+
 PACKAGES = ("lmx-eval", "lm_eval", "torch", "transformers", "datasets", "accelerate", "tokenizers", "numpy", "vllm")
 # Variables that change what a run does; never one that may hold a secret.
-VARIABLES = "CUDA_VISIBLE_DEVICES OMP_NUM_THREADS HF_HUB_OFFLINE LMX_CACHE SLURM_JOB_ID SLURM_ARRAY_TASK_ID WORLD_SIZE"
+VARIABLES = "CUDA_VISIBLE_DEVICES OMP_NUM_THREADS OMP_WAIT_POLICY GOMP_SPINCOUNT KMP_BLOCKTIME"
+VARIABLES += " HF_HUB_OFFLINE LMX_CACHE SLURM_JOB_ID SLURM_ARRAY_TASK_ID WORLD_SIZE"
 
 
 def describe(
@@ -99,18 +104,17 @@ def machine() -> dict[str, Any]:
 
 def with_hashes(paths: Sequence[Path]) -> dict[str, str]:
     """Return the SHA-256 of each file, by its name."""
-    hashes = {}
-    for path in paths:
-        digest = hashlib.sha256()
-        with path.open("rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
-        hashes[path.name] = digest.hexdigest()
-    return hashes
+    return {path.name: sha256(path) for path in paths}
 
 
 def write(path: Path, manifest: Mapping[str, Any]) -> None:
-    """Write a manifest whole or not at all."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    part.write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    part.replace(path)
+    """Write a manifest whole or not at all.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    try:
+        atomic.write(path, json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", sync=True)
+    except OSError as error:
+        why = f"the manifest {path} cannot be written: {reason(error)}"
+        raise UserError(f"{why}. The run's other files are whole; make room and run again") from error

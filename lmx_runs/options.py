@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-import yaml
-
+from lmx_files.yaml import read_yaml
 from lmx_plugins.errors import UserError, unknown
+from lmx_runs import lm_eval_flags
 
 DEFAULT_OUTPUT = "results"
 # A secret among the arguments would be written into the results file.
@@ -69,6 +69,7 @@ def parse(arguments: Sequence[str]) -> Options:
         return config.get(name) if chosen is None or chosen == [] else chosen
 
     _refuse_secrets(value("model_args"))
+    lm_eval_flags.check(given, value)
     given.output_path = value("output_path") or DEFAULT_OUTPUT
     given.log_samples = True
     output = Path(given.output_path)
@@ -115,10 +116,7 @@ def _add_run(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
 
 
 def _read_config(path: str) -> dict[str, Any]:
-    try:
-        config = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UserError(f"cannot read --config {path}: {error}") from error
+    config = read_yaml(path, f"--config {path}")
     if not isinstance(config, dict):
         raise UserError(f"--config {path} holds no settings: write `model: ...`, `tasks: [...]`, one a line")
     return config

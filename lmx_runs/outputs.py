@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import platform
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import psutil
 
-from lmx_analysis.runs import RESULTS
+from lmx_files import jsonl
+from lmx_files.runs import RESULTS, samples_file
+from lmx_files.tally import Tally
 from lmx_plugins.errors import UserError
 
 PART = re.compile(r"^traces\.(?P<host>.+)\.(?P<pid>\d+)\.part")
@@ -35,24 +37,30 @@ def stamp(results_file: Path) -> str:
 
 
 def check_samples(results_file: Path, results: Mapping[str, Any]) -> list[Path]:
-    """Return the samples files of a run after counting their lines.
+    """Return the samples files of a run after reading them whole.
 
     Raises:
-        UserError: a file is missing or short.
+        UserError: a file is missing or torn, or not each document that was evaluated is in it once.
     """
     paths = []
     for task in results.get("configs", {}):
-        path = results_file.parent / f"samples_{task}_{stamp(results_file)}.jsonl"
-        expected = results.get("n-samples", {}).get(task, {}).get("effective", 0)
-        try:
-            with path.open("rb") as lines:
-                found = sum(1 for _ in lines)
-        except OSError as error:
-            raise UserError(f"the samples of {task} are missing: {path} ({error.strerror})") from error
-        if found < expected:
-            raise UserError(f"{path} holds {found} samples, {expected} were evaluated: is the disk full?")
+        path = samples_file(results_file, task, stamp(results_file))
+        if path is None or not path.is_file():
+            raise UserError(f"the samples of {task} are missing: {path or 'its name is no file name'}")
+        counts = results.get("n-samples", {}).get(task, {})
+        tally = Tally(counts.get("effective"), counts.get("original"))
+        for sample in jsonl.read(path, "a samples file"):
+            tally.add(str(sample.get("filter", "none")), int(sample["doc_id"]))
+        if problem := tally.problem():
+            raise UserError(f"{path}: {problem}. Is the disk full? What was finished is in the journal: run again")
         paths.append(path)
     return paths
+
+
+def check_traces(paths: Sequence[Path]) -> None:
+    """Read the traces files of a finished run; raise a `UserError` for one that is torn."""
+    for path in paths:
+        jsonl.count(path, "a traces file")
 
 
 def part(folder: Path) -> Path:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import json
 import logging
 import os
 import signal
@@ -14,9 +13,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from lmx_files.runs import read_results
 from lmx_plugins import discovery, guards
 from lmx_plugins.errors import UserError
-from lmx_runs import fast_start, manifest, outputs
+from lmx_runs import fast_start, manifest, outputs, preflight
 from lmx_runs.options import Options, parse
 
 log = logging.getLogger(__name__)
@@ -31,6 +31,8 @@ def run(arguments: Sequence[str]) -> int:
     started, clock = datetime.datetime.now().astimezone().isoformat(timespec="seconds"), time.monotonic()
     options = parse(arguments)
     guards.check_output_path(options.output_path)
+    preflight.check_model(options.model)
+    preflight.check_tasks(options.tasks, options.include_path)
     _tell_of_models_without_journal(options)
     fast_start.skip_built_in_tasks(options.tasks, options.include_path)
     root = outputs.root(options.output_path)
@@ -43,10 +45,11 @@ def run(arguments: Sequence[str]) -> int:
         if not found:
             raise UserError(f"the run ended, but left no results file in {root}; lm_eval's messages above say why")
         results_file = found[-1]
-        results = json.loads(results_file.read_text(encoding="utf-8"))
+        results = read_results(results_file)
         samples = outputs.check_samples(results_file, results)
         stamp = outputs.stamp(results_file)
         kept = outputs.keep_traces(traces, results_file.parent, stamp)
+        outputs.check_traces(kept)
     paths = [results_file, *samples, *kept]
     files = {
         "results": results_file.name,
@@ -68,23 +71,42 @@ def _execute(options: Options) -> None:
     setup_logging()
     try:
         Run._execute(options.lm_eval)
-    except (ValueError, FileNotFoundError, TypeError, KeyError) as error:
-        # lm_eval's way to refuse a task, a config or an argument, before anything has run.
-        if guards.wants_traceback() or not _from_configuration(error):
+    except Exception as error:
+        if guards.wants_traceback() or isinstance(error, UserError):
             raise
-        raise UserError(str(error)) from error
+        if _raised_in(error, "datasets") and (isinstance(error, OSError) or _raised_in(error, "huggingface_hub")):
+            raise UserError(
+                f"a task's data set cannot be had: {' '.join(str(error).split())[:300]}. Where the Hub is not reached, "
+                "run once where it is and take HF_HOME along (with HF_HUB_OFFLINE=1), or name a local folder if the "
+                'task takes one: --metadata \'{"data_dir": "DIR"}\''
+            ) from error
+        if _raised_in(error, "transformers") and isinstance(error, OSError):
+            raise UserError(f"the model cannot be loaded: {' '.join(str(error).split())[:300]}") from error
+        # lm_eval's way to refuse a task, a config or an argument, before anything has run.
+        if isinstance(error, (ValueError, FileNotFoundError, TypeError, KeyError)) and _from_configuration(error):
+            raise UserError(str(error)) from error
+        raise
     if guards.lost:
         raise UserError(f"the run ended, but {' and '.join(guards.lost)} could not be saved; see lm_eval's warning")
 
 
 def _from_configuration(error: BaseException) -> bool:
     """Whether lm_eval raised this while it read what it was asked for."""
-    trace = error.__traceback__
-    names = []
+    return _files(error)[-1].endswith("evaluate_config.py")
+
+
+def _raised_in(error: BaseException, *packages: str) -> bool:
+    """Whether code of one of `packages` was running when this was raised."""
+    return any(package in Path(file).parts for file in _files(error) for package in packages)
+
+
+def _files(error: BaseException) -> list[str]:
+    """Return the files of the functions that were running, the innermost last."""
+    trace, files = error.__traceback__, []
     while trace is not None:
-        names.append(trace.tb_frame.f_code.co_filename)
+        files.append(trace.tb_frame.f_code.co_filename)
         trace = trace.tb_next
-    return names[-1].endswith("evaluate_config.py")
+    return files
 
 
 def _tell_of_models_without_journal(options: Options) -> None:

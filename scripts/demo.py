@@ -35,7 +35,7 @@ ROWS = {
     "marker_last": "end marker is the last thing written",
     "stop_eos": "stopped by itself",
     "stop_length": "ran into the token limit",
-    "seed_score": "published score, 0 to 5",
+    "layout_score_0_5": "layout score, 0 to 5",
 }
 
 

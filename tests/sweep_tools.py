@@ -34,6 +34,7 @@ if "until" in arguments:
 stamp = f"2026-01-01T00-00-{time.time_ns() / 1e9:.6f}"
 metrics = {"alias": "quiz", "acc,none": arguments.get("acc", 0.5), "acc_stderr,none": 0.1, "extra,none": 1.0}
 decoding = {"texts": 4, "forwards": 20, "tokens_per_forward": 2.5, "seconds": 0.5, "finish": {"eos": 3, "length": 1}}
+decoding |= arguments.get("decoding", {})
 results = {
     "results": {"quiz": metrics},
     "configs": {"quiz": {}},
@@ -49,7 +50,8 @@ results = {
 LMX = """
 import sys
 from lmx_cli import sweep
-from lmx_runs.sweep import flags
+from lmx_runs.sweep import flags, plan
+plan.check_names = lambda *_: None
 flags.RUN = ({fake!r},)
 sweep._report = lambda *_: None
 from lmx_cli.main import main

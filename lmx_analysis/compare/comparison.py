@@ -12,7 +12,7 @@ from lmx_analysis import statistics
 from lmx_analysis.compare.pairing import Key, Mismatch, TaskSamples, left_over, pair, read_samples, refuse
 from lmx_analysis.compare.scores import ScoreRow, main_metrics, score_rows
 from lmx_analysis.compare.settings import doubts
-from lmx_analysis.runs import Run, read_run
+from lmx_files.runs import Run, read_run
 from lmx_plugins.errors import UserError, unknown
 
 ALPHA = 0.05
@@ -103,6 +103,9 @@ def compare(
     runs = dict(zip(names, map(read_run, paths), strict=True))
     if reference is not None and reference not in runs:
         raise unknown("--reference", reference, runs)
+    for name, run in runs.items():
+        if run.is_make_stage:
+            raise UserError(f"{name} is a run of stage=make, whose texts are no answers: give the run of stage=consume")
     result = Comparison(runs, reference or names[0], options)
     result.notes += [f"{name}: {note}" for name, run in runs.items() for note in run.notes]
     others = [name for name in runs if name != result.reference]

@@ -11,8 +11,8 @@ from rich.table import Table
 
 from lmx_analysis.compare.comparison import Comparison, Difference
 from lmx_analysis.compare.scores import ARROWS, Score, ScoreRow
-from lmx_analysis.runs import Run
 from lmx_analysis.tables import csv_text, json_text, number, p_value, sha256, table
+from lmx_files.runs import Run
 
 PACKAGES = ("lmx-eval", "numpy", "scipy", "statsmodels")
 

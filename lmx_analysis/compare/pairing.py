@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from lmx_analysis.runs import Run
+from lmx_files.runs import Run
+from lmx_files.tally import listed as documents_listed
 from lmx_plugins.errors import UserError, unknown
 
 Key = tuple[str, int]
 """Filter and document number."""
-SHOWN = 5
 
 
 @dataclass
@@ -67,7 +66,7 @@ def read_samples(run: Run, task: str, cluster_field: str | None) -> TaskSamples:
     for number, sample in enumerate(run.samples(task), 1):
         values = run.metrics_of(sample)
         try:
-            key = (str(sample.get("filter", "none")), int(sample["doc_id"]))
+            key = (sample["filter"], sample["doc_id"])
             prompt = str(sample["prompt_hash"])
             resps = sample["resps"]
             repeats = len(resps[0]) if isinstance(resps[0], list) else 1
@@ -90,9 +89,10 @@ def read_samples(run: Run, task: str, cluster_field: str | None) -> TaskSamples:
 
 def number_or_none(value: Any) -> float | None:
     """Return a finite number as a float, and None for all else."""
-    if isinstance(value, (int, float)) and math.isfinite(value):
-        return float(value)
-    return None
+    try:
+        return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else None
+    except OverflowError:  # a whole number beyond every float
+        return None
 
 
 def _cluster(sample: dict[str, Any], name: str, path: object) -> str:
@@ -170,10 +170,3 @@ def refuse(mismatch: Mismatch, reference: str, run: str) -> None:
 
 def _by_task(found: dict[str, list[int]]) -> str:
     return "; ".join(f"{task} ({documents_listed(ids)})" for task, ids in found.items())
-
-
-def documents_listed(ids: Iterable[int]) -> str:
-    """Return how many documents there are and the numbers of the first few."""
-    ids = sorted(ids)
-    shown = ", ".join(map(str, ids[:SHOWN])) + (", ..." if len(ids) > SHOWN else "")
-    return f"{len(ids)} document{'s' if len(ids) > 1 else ''}: {shown}"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lmx_analysis.compare.pairing import number_or_none
-from lmx_analysis.runs import Run
+from lmx_files.runs import Run
 
 _NOT_METRICS = ("alias", "name", "sample_len", "sample_count")
 ARROWS = {True: "↑", False: "↓", None: ""}
@@ -41,11 +41,16 @@ class ScoreRow:
 
 
 def score_rows(runs: dict[str, Run]) -> list[ScoreRow]:
-    """Return the rows of all runs: tasks and metrics in the first run's order, then what only later runs have."""
+    """Return the rows of all runs: tasks and metrics in the first run's order, then what only later runs have.
+
+    A run of ``stage=make`` has none: lm_eval needs some text for an answer, and scores it.
+    """
     found: dict[tuple[str, str, str], dict[str, Score]] = {}
     directions: dict[tuple[str, str], bool | None] = {}
     aliases: dict[str, str] = {}
     for name, run in runs.items():
+        if run.is_make_stage:
+            continue  # lm_eval scored texts that are no answers
         for task, values in run.results["results"].items():
             aliases.setdefault(task, str(values.get("alias", task)).strip())
             for key, value in values.items():

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from lmx_analysis.runs import Run
+from lmx_analysis.compare import samplers
+from lmx_files.runs import Run
 
 # A task's settings as lm_eval keeps them; functions are kept as their source.
 TASK_SETTINGS = {
@@ -37,6 +38,7 @@ def doubts(reference: Run, run: Run, tasks: list[str]) -> list[str]:
         for field, name in TASK_SETTINGS.items():
             a, b = ((each.results.get("configs", {}).get(task) or {}).get(field) for each in (reference, run))
             found += _differ(name, a, b)
+        found += samplers.differences(reference, run, task)
         for line in found:
             by_line.setdefault(line, []).append(task)
     return lines + [f"{', '.join(named)}: {line}" for line, named in by_line.items()]

@@ -14,7 +14,7 @@ from lmx_analysis.guided_curve import estimates
 from lmx_analysis.guided_curve.estimates import Draws, Estimate
 from lmx_analysis.guided_curve.groups import SHARED, Group, Track, read_groups
 from lmx_analysis.guided_runs import choose_metric, choose_tasks, find_guided_runs
-from lmx_analysis.runs import Run
+from lmx_files.runs import Run
 from lmx_plugins.errors import unknown
 
 CONTROL = "random"

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lmx_analysis.compare.pairing import documents_listed
 from lmx_analysis.guided_curve.estimates import Cells
 from lmx_analysis.guided_runs import GuidedText, correctness, guided_texts, settings_of
-from lmx_analysis.runs import Run
+from lmx_files.runs import Run
+from lmx_files.tally import listed as documents_listed
 from lmx_plugins.errors import UserError, unknown
 
 # What all runs of one curve must have in common: the two models and how each of them samples.
@@ -94,7 +94,7 @@ def read_groups(
     answers = {run.file: _Answers({}, {}, {}, {}) for run in runs}
     cluster_of: dict[Key, str] = {}
     for run, task in track([(run, task) for run in runs for task in tasks if task in run.sample_files]):
-        for text in guided_texts(run, task, filter_name):
+        for text in guided_texts(run, task, filter_name, notes):
             key = (task, text.doc_id, str(text.sample["prompt_hash"]))
             cluster_of[key] = _cluster(text, cluster)
             _add(answers[run.file], key, text, metric)

@@ -21,7 +21,7 @@ from lmx_analysis.guided_runs import (
 from lmx_analysis.guided_stats import measures
 from lmx_analysis.guided_stats.contexts import Context, batches, context_of
 from lmx_analysis.guided_stats.forward import Reader, Reading
-from lmx_analysis.runs import Run
+from lmx_files.runs import Run
 from lmx_plugins.errors import UserError, unknown
 
 MODES = ("corrected", "seed")
@@ -99,7 +99,7 @@ def guided_statistics(
     parts = [(run, task) for run in runs for task in tasks if task in run.sample_files]
     metric = choose_metric(*parts[0], options.metric)
     settings = [settings_of(run, task) for run, task in parts]
-    texts = [(number, text) for number, part in enumerate(parts) for text in guided_texts(*part, options.filter)]
+    texts = [(number, text) for number, part in enumerate(parts) for text in guided_texts(*part, options.filter, notes)]
     if not any(text.consultations for _, text in texts):
         raise UserError("the oracle was not asked in any of these texts: give a run with c and k above 0")
     base = load(_base_name(options, settings))
@@ -160,6 +160,7 @@ def _consultation(context: Context, reading: Reading, which: int, mode: str) -> 
         "normalized_position": at / len(context.text.tokens),
         "context_tokens": end,
         "oracle_tokens": context.text.consultations[which]["tokens"],
+        "oracle_tokens_normalized": context.text.consultations[which]["tokens"] / len(context.text.tokens),
         **{name: None if math.isnan(value) else value for name, value in values.items()},
     }
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
 from importlib import metadata, resources
@@ -16,7 +14,10 @@ from lmx_analysis.report import summary
 from lmx_analysis.report.categories import category_means
 from lmx_analysis.report.pack import Chunk, bytes_chunk, csp_hash, json_chunk
 from lmx_analysis.report.samples import TaskTable, read_samples
-from lmx_analysis.runs import Run, find_runs
+from lmx_analysis.timing import side_by_side, span_of
+from lmx_files import atomic
+from lmx_files.reading import open_regular, reason
+from lmx_files.runs import Run, find_runs
 from lmx_plugins.errors import UserError
 
 # Bytes of compressed rows in one block of texts: what a click on a sample has to inflate.
@@ -27,7 +28,11 @@ Progress = Callable[[str, int, int], None]
 
 
 def write_report(
-    paths: list[str | Path], output: str | Path, title: str | None = None, progress: Progress | None = None
+    paths: list[str | Path],
+    output: str | Path,
+    title: str | None = None,
+    progress: Progress | None = None,
+    notes: list[str] | None = None,
 ) -> Path:
     """Write the report on all runs at or below `paths` to `output`; an older report there is replaced at the end.
 
@@ -36,6 +41,7 @@ def write_report(
         output: the HTML file to write.
         title: heading of the page.
         progress: called with what is being done, how much of it is done, and how much there is.
+        notes: what stands above the results as a warning is added here too.
 
     Raises:
         UserError: there are no runs, something cannot be read, or the file cannot be written.
@@ -46,22 +52,14 @@ def write_report(
     runs = _runs(paths)
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(prefix=f".{output.name}.", dir=output.parent)
+        with atomic.replacing(output) as page:
+            told = [] if notes is None else notes
+            for part in _render(runs, output, title or "Evaluation report", progress or (lambda *_: None), told):
+                page.write(part)
     except OSError as error:
         raise UserError(
-            f"cannot write {output}: {error.strerror}. Give -o a file in a folder you may write to"
+            f"cannot write {output}: {reason(error)}. Give -o a file in a folder you may write to"
         ) from error
-    temporary = Path(name)
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8", errors="replace", newline="\n") as page:
-            for part in _render(runs, output, title or "Evaluation report", progress or (lambda *_: None)):
-                page.write(part)
-        temporary.chmod(0o666 & ~_umask())
-        os.replace(temporary, output)
-    except OSError as error:
-        raise UserError(f"cannot write {output}: {error.strerror}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
     return output
 
 
@@ -77,7 +75,7 @@ def _runs(paths: list[str | Path]) -> list[Run]:
     return list(found.values())
 
 
-def _render(runs: list[Run], output: Path, title: str, progress: Progress) -> Iterator[str]:
+def _render(runs: list[Run], output: Path, title: str, progress: Progress, told: list[str]) -> Iterator[str]:
     total, done = sum(map(_lines, (file for run in runs for file in run.sample_files.values()))), 0
 
     def tick() -> None:
@@ -88,6 +86,9 @@ def _render(runs: list[Run], output: Path, title: str, progress: Progress) -> It
 
     tasks, traces, notes = read_samples(runs, tick)
     labels = summary.labels(runs)
+    if shared := side_by_side({label: span_of(run) for label, run in zip(labels, runs, strict=True)}):
+        notes.append(f"{', '.join(shared)}: ran at the same time on one machine and shared it, so times are longer")
+    told += notes
     meta: dict[str, Any] = {
         "title": title,
         "written": datetime.now(tz=timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
@@ -169,15 +170,5 @@ def _binary(table: TaskTable) -> list[bool]:
 
 
 def _lines(path: Path) -> int:
-    try:
-        with path.open("rb") as file:
-            return sum(1 for _ in file)
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}") from error
-
-
-def _umask() -> int:
-    # mkstemp makes files that only their owner can read; a report has the mode any new file has.
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+    with open_regular(path) as file:
+        return sum(1 for _ in file)

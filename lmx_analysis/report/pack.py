@@ -9,10 +9,10 @@ from __future__ import annotations
 import base64
 import gzip
 import hashlib
-import json
-import math
 from dataclasses import dataclass
 from typing import Any
+
+from lmx_files import jsonl
 
 
 @dataclass(frozen=True)
@@ -36,20 +36,7 @@ def bytes_chunk(name: str, raw: bytes) -> Chunk:
 
 def to_json(value: Any) -> str:
     """Return ASCII JSON as browsers read it; NaN and infinities, which Python's reader lets through, become null."""
-    try:
-        return json.dumps(value, separators=(",", ":"), allow_nan=False)
-    except ValueError:
-        return json.dumps(_finite(value), separators=(",", ":"), allow_nan=False)
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(item) for item in value]
-    return value
+    return jsonl.strict(value, separators=(",", ":"), ensure_ascii=True)
 
 
 def csp_hash(code: str) -> str:

@@ -16,9 +16,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from lmx_analysis.compare.pairing import number_or_none
 from lmx_analysis.report.pack import to_json
-from lmx_analysis.report.traces import Traces, read_traces
-from lmx_analysis.runs import Run, TraceKey
+from lmx_analysis.report.traces import Marks, read_marks
+from lmx_files.join import texts_of
+from lmx_files.runs import Run
+from lmx_files.tally import Tally
 from lmx_plugins.errors import UserError
 
 # A field of the documents is a category if it has at most this many values, each met twice on average.
@@ -49,7 +52,6 @@ class TaskTable:
     cells: list[dict[int, bytes]] = field(default_factory=list)
     columns: dict[tuple[int, int], array[float]] = field(default_factory=dict)
     fields: dict[str, tuple[dict[Any, int], array[int]] | None] = field(default_factory=dict)
-    repeated: int = 0
 
     def __post_init__(self) -> None:
         self.cells = [{} for _ in range(self.runs)]
@@ -87,7 +89,7 @@ class TaskTable:
         return sum(map(len, self.shared)) + sum(len(cell) for cells in self.cells for cell in cells.values())
 
 
-def read_samples(runs: list[Run], tick: Callable[[], None]) -> tuple[list[TaskTable], list[Traces], list[str]]:
+def read_samples(runs: list[Run], tick: Callable[[], None]) -> tuple[list[TaskTable], list[Marks], list[str]]:
     """Read the samples of all runs; `tick` is called once a sample.
 
     Returns:
@@ -97,23 +99,30 @@ def read_samples(runs: list[Run], tick: Callable[[], None]) -> tuple[list[TaskTa
         UserError: a file cannot be read or holds something else than samples.
     """
     tasks: dict[str, TaskTable] = {}
-    traces: list[Traces] = []
+    traces: list[Marks] = []
+    notes: list[str] = []
     for number, run in enumerate(runs):
-        traces.append(found := read_traces(run) if run.sample_files else Traces({}))
+        traces.append(found := read_marks(run))
         for task in run.sample_files:
             table = tasks.setdefault(task, TaskTable(task, len(runs)))
-            for sample in run.samples(task):
+            tally = Tally(*run.evaluated(task))
+            for sample in run.samples(task, tally):
                 try:
                     _add(table, number, run, sample, found)
-                except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+                except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
                     where = f"{run.sample_files[task]}, document {sample.get('doc_id')!r}"
                     raise UserError(f"{where}: not a sample as lm_eval logs it ({error!r})") from error
                 tick()
-        found.marks.clear()
-    return list(tasks.values()), traces, _notes(list(tasks.values()), traces)
+            if problem := tally.problem():
+                which = (
+                    "What is shown of its samples is not the whole run, and of a document logged twice it is the first"
+                )
+                notes.append(f"{run.sample_files[task]}: {problem}. {which}")
+        notes += [f"{run.file}: {note}" for note in found.notes()]
+    return list(tasks.values()), traces, notes + _notes(list(tasks.values()))
 
 
-def _add(table: TaskTable, run: int, source: Run, sample: dict[str, Any], traces: Traces) -> None:
+def _add(table: TaskTable, run: int, source: Run, sample: dict[str, Any], traces: Marks) -> None:
     prompt, options = _prompt(sample["arguments"])
     digest = str(sample.get("prompt_hash") or hashlib.sha256(prompt.encode("utf-8", "replace")).hexdigest())
     doc_id = int(sample["doc_id"])
@@ -128,34 +137,35 @@ def _add(table: TaskTable, run: int, source: Run, sample: dict[str, Any], traces
     answer = _filtered(sample)
     packed = table.cells[run].get(row)
     if packed is None:
-        cell: dict[str, Any] = _answers(sample, options, (table.name, doc_id, digest), traces)
+        cell: dict[str, Any] = _answers(table.name, sample, options, source, traces)
     else:
         cell = json.loads(zlib.decompress(packed))
         if label in cell["f"]:
-            table.repeated += 1
             return
     cell["f"][label] = None if answer == cell.get("x") else answer
-    _measure(table, run, row, cell, source.metrics_of(sample), label)
+    if not source.is_make_stage:
+        _measure(table, run, row, cell, source.metrics_of(sample), label)
     table.cells[run][row] = _pack(cell)
 
 
-def _answers(sample: dict[str, Any], options: list[str], key: TraceKey, traces: Traces) -> dict[str, Any]:
+def _answers(task: str, sample: dict[str, Any], options: list[str], source: Run, traces: Marks) -> dict[str, Any]:
     """Return a new cell: ``x`` texts and ``t`` traces, or ``o`` options and scores; ``f`` answers, ``m`` values."""
-    responses = sample.get("resps") or []
-    first = responses[0] if responses and isinstance(responses[0], list) else responses
-    if all(isinstance(text, str) for text in first):
-        cell: dict[str, Any] = {"x": list(first), "f": {}, "m": []}
-        marks = traces.take(key, cell["x"])
+    texts = texts_of(sample, source.sample_files[task])
+    if texts is not None:
+        cell: dict[str, Any] = {"x": texts, "f": {}, "m": []}
+        marks = traces.take(task, sample, texts)
         if any(marks):
             cell["t"] = marks
         return cell
+    responses = sample["resps"]
     scores = [_text(response[0] if isinstance(response, list) and response else response) for response in responses]
     return {"x": [], "o": [list(pair) for pair in zip(options, scores, strict=False)], "f": {}, "m": []}
 
 
 def _measure(table: TaskTable, run: int, row: int, cell: dict[str, Any], values: dict[str, Any], label: str) -> None:
     for name, value in values.items():
-        if not isinstance(value, (bool, int, float)):
+        number = number_or_none(value)
+        if number is None and not isinstance(value, float):
             continue
         metric = table.metrics.setdefault(name if label == "none" else f"{name},{label}", len(table.metrics))
         column = table.columns.setdefault((metric, run), array("d"))
@@ -217,7 +227,7 @@ def _padded(values: Any, size: int, missing: float) -> npt.NDArray[Any]:
     return padded
 
 
-def _notes(tasks: list[TaskTable], traces: list[Traces]) -> list[str]:
+def _notes(tasks: list[TaskTable]) -> list[str]:
     notes = []
     for table in tasks:
         twice = len(table.rows) - len(set(table.doc_ids()))
@@ -225,9 +235,4 @@ def _notes(tasks: list[TaskTable], traces: list[Traces]) -> list[str]:
             notes.append(
                 f"{table.name}: {twice} documents were asked with different prompts; these stand in rows of their own"
             )
-        if table.repeated:
-            notes.append(f"{table.name}: {table.repeated} samples were logged twice by one run; the first is shown")
-    stray = sum(found.stray for found in traces)
-    if stray:
-        notes.append(f"{stray} traces are of other texts than the samples (a file shared by runs?) and are left out")
     return notes

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Iterable
 from datetime import datetime, timezone
@@ -10,10 +9,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from lmx_analysis.report.traces import COSTS, Traces
-from lmx_analysis.runs import Run
+from lmx_analysis.report.traces import COSTS, Marks
+from lmx_analysis.timing import has_all_times
+from lmx_files.reading import is_regular
+from lmx_files.runs import Run
 
 PLOTS = (".png", ".svg")
+MAKE = "stage=make: these texts are for the other half of a cut graph and no answers, so their scores are left out"
 
 
 def labels(runs: list[Run]) -> list[str]:
@@ -33,6 +35,12 @@ def describe(run: Run, label: str) -> dict[str, Any]:
     """Return one run's card: label, when, how long, how much was written and how it ended."""
     decoding = run.decoding
     seconds = _number(run.results.get("total_evaluation_time_seconds"))
+    told = [MAKE] if run.is_make_stage else []
+    if not has_all_times(run):
+        told.append(
+            f"{decoding['texts_from_journal']} of {decoding.get('texts')} texts were written by earlier attempts: "
+            "the times are of this attempt, and are left out where all texts count"
+        )
     return {
         "label": label,
         "file": str(run.file),
@@ -43,7 +51,7 @@ def describe(run: Run, label: str) -> dict[str, Any]:
         "tokens_per_second": _number(decoding.get("tokens_per_second")),
         "oracle_share": _number(decoding.get("oracle_share")),
         "finish": decoding.get("finish") if isinstance(decoding.get("finish"), dict) else None,
-        "notes": [*run.notes, *map(str, decoding.get("notes") or [])],
+        "notes": [*run.notes, *map(str, decoding.get("notes") or []), *told],
         "settings": settings(run),
     }
 
@@ -90,6 +98,8 @@ def leaderboard(runs: list[Run]) -> list[dict[str, Any]]:
     """
     tables: dict[str, dict[str, dict[str, Any]]] = {}
     for number, run in enumerate(runs):
+        if run.is_make_stage:
+            continue
         for task, entry in {**run.results["results"], **(run.results.get("groups") or {})}.items():
             rows = tables.setdefault(str(task), {})
             directions = (run.results.get("higher_is_better") or {}).get(task) or {}
@@ -105,17 +115,24 @@ def leaderboard(runs: list[Run]) -> list[dict[str, Any]]:
     return [{"task": task, "rows": list(rows.values())} for task, rows in tables.items() if rows]
 
 
-def costs(run: Run, traces: Traces) -> dict[str, Any]:
+def costs(run: Run, traces: Marks) -> dict[str, Any]:
     """Return what a run's texts cost on average.
 
-    ``run``: over all texts of the run, from its statistics, with ``seconds`` of decoding per text; ``tasks``: over the
-    texts of one task, for tasks whose every text has a trace; ``evaluation``: seconds of the whole evaluation.
+    ``run``: over all texts of the run, from its statistics, with ``seconds`` of decoding and ``model_seconds``;
+    ``tasks``: over the texts of one task, for tasks whose every text has a trace; ``evaluation``: seconds of the whole
+    evaluation. Seconds of a resumed run are missing: they are of this attempt, and counts are of all texts.
     """
     decoding = run.decoding
     texts = _number(decoding.get("texts"))
     whole = {}
     if texts:
-        totals = {"kept": "tokens_kept", "forwards": "forwards", "fed": "tokens_fed", "seconds": "seconds"}
+        totals = {
+            "kept": "tokens_kept",
+            "forwards": "forwards",
+            "fed": "tokens_fed",
+            "model_seconds": "model_seconds",
+            **({"seconds": "seconds"} if has_all_times(run) else {}),
+        }
         found = {name: _number(decoding.get(key)) for name, key in totals.items()}
         whole = {name: value / texts for name, value in found.items() if value is not None}
     tasks = {
@@ -123,13 +140,18 @@ def costs(run: Run, traces: Traces) -> dict[str, Any]:
         for task, sums in traces.costs.items()
         if sums["texts"] == sums["traced"] > 0
     }
-    evaluation = _number(run.results.get("total_evaluation_time_seconds"))
+    evaluation = _number(run.results.get("total_evaluation_time_seconds")) if has_all_times(run) else None
     return {"run": whole, "tasks": tasks, "evaluation": evaluation}
 
 
 def plots(run: Run, output: Path) -> list[dict[str, str]]:
     """Return name and relative link of the pictures in the run's folder, for a page at `output`."""
-    files = sorted(path for path in run.file.parent.iterdir() if path.suffix.lower() in PLOTS and path.is_file())
+    folder = run.file.parent
+    files = sorted(
+        path
+        for path in folder.iterdir()
+        if path.suffix.lower() in PLOTS and is_regular(path) and path.resolve().is_relative_to(folder.resolve())
+    )
     start = output.resolve().parent
     # "./" keeps a name like "javascript:x.png" a path.
     links = ["./" + quote(Path(os.path.relpath(path.resolve(), start)).as_posix()) for path in files]
@@ -177,7 +199,7 @@ def _number(value: Any) -> float | None:
             value = float(value)
         except ValueError:
             return None
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not -1e300 < value < 1e300:
         return None
     return value
 
@@ -186,4 +208,7 @@ def _date(value: Any) -> str | None:
     seconds = _number(value)
     if seconds is None:
         return None
-    return datetime.fromtimestamp(seconds, tz=timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
+    try:
+        return datetime.fromtimestamp(seconds, tz=timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
+    except (OverflowError, OSError, ValueError):  # no year that a calendar has
+        return None

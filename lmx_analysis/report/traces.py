@@ -5,64 +5,58 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from lmx_analysis.runs import Run, TraceKey, read_jsonl
+from lmx_files import join
+from lmx_files.runs import Run
 
 COSTS = ("kept", "forwards", "fed")
+Mark = dict[str, Any]
 
 
 @dataclass
-class Traces:
-    """The traces of one run.
+class Marks:
+    """The traces of one run, as the page shows them.
 
     Attributes:
-        marks: by key and repeat, the text and what `mark` made of its trace.
-        stray: traces that were offered but belong to another text, e.g. of an earlier run into the same file.
+        traces: what `mark` made of each, joined with the samples by key and text.
         costs: by task, sums over the texts that were joined; under ``texts`` and ``traced``, how many texts there
             were and how many of them were joined.
     """
 
-    marks: dict[tuple[TraceKey, int], tuple[str, dict[str, Any]]]
-    stray: int = 0
+    traces: join.Traces[Mark]
     costs: dict[str, dict[str, int]] = field(default_factory=dict)
 
-    def take(self, key: TraceKey, texts: list[str]) -> list[dict[str, Any] | None]:
-        """Return the marks of a sample's texts; None where there is no trace of exactly that text."""
-        found: list[dict[str, Any] | None] = []
-        sums = self.costs.setdefault(key[0], dict.fromkeys((*COSTS, "texts", "traced"), 0))
-        for repeat, text in enumerate(texts):
-            sums["texts"] += 1
-            traced, mark = self.marks.get((key, repeat), (None, None))
-            if mark is None:
-                found.append(None)
-            elif traced != text:
-                self.stray += 1
-                found.append(None)
-            else:
-                found.append(mark)
-                sums["traced"] += 1
-                for name in COSTS:
-                    sums[name] += int(mark.get(name) or 0)
+    def take(self, task: str, sample: dict[str, Any], texts: list[str]) -> list[Mark | None]:
+        """Return the marks of a sample's texts; None where no trace is surely of that text."""
+        found = self.traces.take(task, sample, texts)
+        sums = self.costs.setdefault(task, dict.fromkeys((*COSTS, "texts", "traced"), 0))
+        sums["texts"] += len(texts)
+        for mark in (mark for mark in found if mark is not None):
+            sums["traced"] += 1
+            for name in COSTS:
+                sums[name] += int(mark.get(name) or 0)
         return found
 
+    def notes(self) -> list[str]:
+        """Say which texts were left without a trace, for a run that has some; and let go of the traces."""
+        self.traces.found.clear()
+        has_some = any(count.joined or count.unlike or count.ambiguous for count in self.traces.counts.values())
+        return self.traces.left_out() if has_some else []
 
-def read_traces(run: Run) -> Traces:
+
+def read_marks(run: Run) -> Marks:
     """Read the traces of a run, keeping about the size of the texts in memory."""
-    marks = {}
-    for path in run.trace_files():
-        for line in read_jsonl(path, "a traces file"):
-            key = (str(line.get("task")), int(line.get("doc_id") or 0), str(line.get("prompt_hash")))
-            marks[key, int(line.get("repeat") or 0)] = (str(line.get("text", "")), mark(line))
-    return Traces(marks)
+    return Marks(join.read_traces(run, mark) if run.sample_files else join.Traces())
 
 
-def mark(line: dict[str, Any]) -> dict[str, Any]:
+def mark(line: dict[str, Any]) -> Mark:
     """Return what the page shows of one line of a traces file.
 
     ``pieces``: ``[source, length]`` in UTF-16 units, which is how a browser counts; left out if the pieces do not add
     up to the text. ``steps``: for each piece the forward in which it was filled, where the decoder says so.
     """
     trace = line.get("trace") or {}
-    kept: dict[str, Any] = {name: trace[name] for name in ("finish", *COSTS, "seconds") if name in trace}
+    kept: Mark = {"finish": str(trace["finish"])} if "finish" in trace else {}
+    kept |= {name: trace[name] for name in (*COSTS, "seconds") if _is_number(trace.get(name))}
     pieces = [(str(source), str(text)) for source, text in line.get("pieces") or []]
     if pieces and "".join(text for _, text in pieces) == line.get("text"):
         kept["pieces"] = [[source, _utf16(text)] for source, text in pieces]
@@ -88,6 +82,10 @@ def _steps(trace: dict[str, Any], pieces: int) -> list[int] | None:
         return None
     spans = [steps[segment["start"] : segment["end"]] for segment in segments]
     return [max(span) for span in spans] if all(spans) else None
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and 0 <= value < 2**62
 
 
 def _utf16(text: str) -> int:

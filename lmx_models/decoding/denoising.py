@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +14,9 @@ from lmx_models.decoding.stopping import Stopping
 from lmx_models.engine.sampling import Sampling, sample
 from lmx_plugins.errors import UserError, unknown
 
-REMASKING = ("low_confidence", "random")
+REMASKING = ("low_confidence", "topk_margin", "entropy", "random")
+SCHEDULES = ("even", "dream")
+_LAST_TIME = 1e-3  # of Dream's schedule
 # Sends feeds, returns the logits ``[positions, vocabulary]`` of the positions asked for.
 Prediction = Generator[Feed, torch.Tensor, torch.Tensor]
 
@@ -40,8 +43,13 @@ class UnmaskingConfig:
             block evenly over its forwards (at least one forward a block, at most one a token). None: one a token.
         threshold: instead of `steps`, fill in each forward every mask whose confidence is above this, and at least the
             most confident one (Fast-dLLM, arXiv 2505.22618, "confidence-aware parallel decoding").
-        remasking: which masks are filled first: ``low_confidence`` takes the most confident (LLaDA, arXiv 2502.09992,
-            section 2.4), ``random`` any.
+        remasking: which masks are filled first. ``low_confidence``: the most probable candidates (LLaDA, arXiv
+            2502.09992, section 2.4; Dream, arXiv 2508.15487, calls it ``maskgit_plus``). Dream's other two:
+            ``topk_margin`` (the largest lead of the most probable token over the second) and ``entropy`` (the lowest).
+            ``random``: any.
+        schedule: how many masks each of the `steps` fills. ``even``: as many as the others (LLaDA). ``dream``: of those
+            left the share 1 - s/t, rounded down, while the time falls evenly from 1 to 0.001, and at last all that are
+            left; a forward that would fill none is not made.
         block_length: tokens of a block; blocks are filled from left to right.
     """
 
@@ -49,6 +57,7 @@ class UnmaskingConfig:
     threshold: float | None = None
     remasking: str = "low_confidence"
     block_length: int | None = None
+    schedule: str = "even"
 
     def __post_init__(self) -> None:
         for name in ("steps", "block_length"):
@@ -60,10 +69,16 @@ class UnmaskingConfig:
                 raise UserError(f"threshold={self.threshold} must lie in [0, 1]")
             if self.steps is not None:
                 raise UserError(f"steps={self.steps} and threshold={self.threshold} exclude each other: set one")
-            if self.remasking == "random":
-                raise UserError("threshold needs remasking=low_confidence: a random order has no confidence")
+            if self.remasking != "low_confidence":
+                raise UserError(
+                    f"threshold is of a probability: it needs remasking=low_confidence, not {self.remasking}"
+                )
+            if self.schedule != "even":
+                raise UserError(f"threshold and schedule={self.schedule} exclude each other: set one")
         if self.remasking not in REMASKING:
             raise unknown("remasking", self.remasking, REMASKING)
+        if self.schedule not in SCHEDULES:
+            raise unknown("schedule", self.schedule, SCHEDULES)
 
 
 def predict(
@@ -180,12 +195,23 @@ def schedule(length: int, config: UnmaskingConfig) -> Iterator[tuple[tuple[int, 
     forwards = [size] * len(begins) if config.steps is None else _evenly(config.steps, len(begins))
     for begin, n in zip(begins, forwards, strict=True):
         end = min(begin + size, length)
-        yield (begin, end), _evenly(end - begin, max(1, min(n, end - begin)))
+        steps = max(1, min(n, end - begin))
+        yield (begin, end), (_dream if config.schedule == "dream" else _evenly)(end - begin, steps)
 
 
 def _evenly(n: int, parts: int) -> list[int]:
     """Cut `n` into whole numbers that differ by one at most, the larger ones first."""
     return [n // parts + (i < n % parts) for i in range(parts)]
+
+
+def _dream(n: int, steps: int) -> list[int]:
+    """Cut `n` as Dream's times do, in float32 as there; zeros are left out."""
+    times = torch.linspace(1, _LAST_TIME, steps + 1)
+    counts = []
+    for t, s in itertools.pairwise(times[:-1]):
+        counts.append(int(n * (1 - s / t)))
+        n -= counts[-1]
+    return [count for count in (*counts, n) if count]
 
 
 def _candidates(logits: torch.Tensor, sampling: Sampling, rng: random.Random) -> list[int]:
@@ -199,13 +225,19 @@ def _chosen(
 ) -> list[int]:
     """Return which of the masks get their candidates: the `count` most confident, and all above the threshold.
 
-    Confidence is the probability that the model gives the candidate, before temperature and filters: after them a
-    temperature near 0 would make all candidates certain.
+    Confidence is read from the model's distribution before temperature and filters: after them a temperature near 0
+    would make all candidates certain.
     """
     if config.remasking == "random":
         return rng.sample(range(len(tokens)), count)
     probabilities = torch.softmax(logits, dim=-1)
-    confidence = probabilities[range(len(tokens)), tokens]
+    if config.remasking == "topk_margin":
+        first, second = probabilities.topk(2).values.unbind(-1)
+        confidence = first - second
+    elif config.remasking == "entropy":
+        confidence = -torch.special.entr(probabilities).sum(-1)
+    else:
+        confidence = probabilities[range(len(tokens)), tokens]
     order = torch.sort(confidence, descending=True, stable=True).indices.tolist()
     if config.threshold is not None:
         count = max(count, int((confidence > config.threshold).sum()))

@@ -16,6 +16,7 @@ from lmx_models.decoding.guided_state import Consultation, State, Watch
 from lmx_models.decoding.policies import Point, Policy
 from lmx_models.decoding.signals import SIGNALS
 from lmx_models.decoding.stopping import Stopping
+from lmx_models.engine.pieces import unfinished
 from lmx_models.engine.sampling import Sampling, sample
 from lmx_plugins.errors import UserError, unknown
 
@@ -29,7 +30,8 @@ class GuidedConfig:
     Attributes:
         c: most consultations of the oracle per text (``inf``: no limit).
         k: most tokens the oracle writes per consultation (``inf``: until the end).
-        max_oracle_tokens: most oracle tokens per text, all consultations together (to match budgets of policies).
+        max_oracle_tokens: most oracle tokens per text, all consultations together (to match budgets of policies), as
+            the oracle's own tokenizer counts them; so is k.
         handback: the oracle stops after ``k`` tokens, at the first ``newline``, or when it is ``confident`` (its top
             probability reaches `oracle_confidence`); k is a limit in each case.
         discard: base tokens thrown away before the oracle writes (never tokens of the oracle).
@@ -123,12 +125,12 @@ def guided(
     consultations: list[dict[str, Any]] = []
     signal: list[list[float]] = []
     bounds: list[dict[str, Any]] = []
-    left = config.max_oracle_tokens
     reads_logits = getattr(policy, "reads_logits", True) and not config.oracle_only
-    after_oracle = False
+    after_oracle = due = False
+    as_text = translation is not None or (remote_oracle is not None and remote_oracle.text)
 
     while True:
-        budget = min(config.k, left)
+        budget = min(config.k, config.max_oracle_tokens - state.spent)
         may_ask = len(consultations) < config.c and budget > 0
         row: torch.Tensor | None = None
         looked = not may_ask or reads_logits
@@ -138,14 +140,20 @@ def guided(
             text = stopping.decode(state.tokens[-1:])
             at = len(state.tokens)
             point = Point(at, stopping.max_tokens, text, row, after_oracle, policy_rng)
-            if config.oracle_only or policy(point):
+            due = config.oracle_only or policy(point) or due
+            # As text a character cannot change hands within, so a consultation waits for its end.
+            if due and not (as_text and unfinished(stopping.decode, state.tokens)):
+                due = False
                 seen = base.seen() if looked else {}
                 state.discard(config.discard)
-                start = len(state.tokens)
+                if as_text:
+                    state.discard(unfinished(stopping.decode, state.tokens))
+                start, spent = len(state.tokens), state.spent
+                state.turn = True
                 finish = yield from _consult(state, budget, config, stopping, rng, remote_oracle or translation)
-                written = len(state.tokens) - start
-                left -= written
-                consultations.append({"at": start, "asked_at": at, "tokens": written, **seen})
+                state.turn = False
+                written, own = len(state.tokens) - start, state.spent - spent
+                consultations.append({"at": start, "asked_at": at, "tokens": written, "oracle_tokens": own, **seen})
                 if finish:
                     break
                 if written:  # an unfinished character is nothing to hand over: then the base goes on

@@ -45,6 +45,7 @@ def oracle_tokens(
         logits = yield state.unseen("oracle")
         state.write("oracle", sample(logits[-1], sampling, rng))
         written += 1
+        state.spent += 1
         if finish := stopping.check(state.tokens):
             return finish
         text = stopping.decode(state.tokens[-1:])
@@ -74,6 +75,7 @@ def oracle_text(
         if ended := token in translation.eos:
             break
         fresh.append(token)
+        state.spent += 1
         if len(fresh) >= budget:
             break
         if config.watches_oracle and hands_back(config, translation.decode([token]), top_p(logits[-1])):

@@ -17,7 +17,8 @@ Consultation = Generator[Feed | Generate, Any, Finish | None]
 class State:
     """The text so far, and how much of it each local model has in its cache.
 
-    revision: grows with every change. calls: what was asked of each server, by the model's name.
+    revision: grows with every change. calls: what was asked of each server, by the model's name. spent: tokens that the
+    oracle has written, as its own tokenizer counts them. turn: the next token begins a segment, whoever wrote the last.
     """
 
     prompt: Sequence[int]
@@ -28,6 +29,8 @@ class State:
     seen: dict[str, int] = field(default_factory=lambda: {"base": 0, "oracle": 0})
     dropped: int = 0
     revision: int = 0
+    spent: int = 0
+    turn: bool = False
     calls: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def unseen(self, model: str) -> Feed:
@@ -55,7 +58,11 @@ class State:
     def write(self, source: str, token: int) -> None:
         """Append a token of `source`."""
         self.tokens.append(token)
-        extend_segments(self.segments, source, len(self.tokens))
+        if self.turn:
+            self.segments.append(Segment(source, len(self.tokens) - 1, len(self.tokens)))
+            self.turn = False
+        else:
+            extend_segments(self.segments, source, len(self.tokens))
         self.revision += 1
         if self.watch:
             self.watch(self.tokens, self.segments)
@@ -63,10 +70,14 @@ class State:
     def discard(self, n: int) -> None:
         """Throw away up to `n` base tokens at the end."""
         if n and self.segments and self.segments[-1].source == "base":
-            end = max(len(self.tokens) - n, self.segments[-1].start)
-            self.dropped += len(self.tokens) - end
-            del self.tokens[end:]
-            cut_segments(self.segments, end)
-            self.revision += 1
-            length = len(self.prompt) + end
-            self.seen = {model: min(seen, length) for model, seen in self.seen.items()}
+            self.drop(len(self.tokens) - max(len(self.tokens) - n, self.segments[-1].start))
+
+    def drop(self, n: int) -> None:
+        """Throw away the last `n` tokens, whoever wrote them."""
+        end = len(self.tokens) - n
+        self.dropped += n
+        del self.tokens[end:]
+        cut_segments(self.segments, end)
+        self.revision += 1
+        length = len(self.prompt) + end
+        self.seen = {model: min(seen, length) for model, seen in self.seen.items()}

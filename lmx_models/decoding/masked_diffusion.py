@@ -1,7 +1,7 @@
 """Masked diffusion: the answer is a canvas of masks, and each forward fills the most confident of them.
 
-The sampler of LLaDA (arXiv 2502.09992, section 2.4 and algorithm 5), of Dream (2508.15487, with shifted logits) and of
-dLLM's ``mdlm`` models.
+The sampler of LLaDA (arXiv 2502.09992, section 2.4 and algorithm 5) and of dLLM's ``mdlm`` models; with shifted logits
+and settings of `UnmaskingConfig` also Dream's (2508.15487), but for its ``origin`` and the temperature over masks.
 """
 
 from __future__ import annotations

@@ -1,7 +1,9 @@
 """When guided decoding asks the oracle.
 
-A policy is made once per sequence and called before *every* token the base would write (and once more right after the
-oracle has handed back). It answers yes or no; budgets are the decoder's business.
+A policy is made once per sequence and called before *every* token the base would write, so also right after the oracle
+has handed back: whether it may then consult again at once is its own business (`ramp`, `always` and those that read a
+signal do; `ramp_spaced`, `fixed`, `random` and `step_boundary` wait for the base). It answers yes or no; budgets are
+the decoder's business.
 """
 
 from __future__ import annotations
@@ -43,7 +45,7 @@ class PolicyConfig:
 
     Attributes:
         policy: a name from `POLICIES`, or ``module:callable`` that takes a `Point` and returns a bool.
-        step_size: ramp: tokens the base writes between two draws.
+        step_size: ramp, ramp_spaced: tokens the base writes after a draw that did not fire.
         every: fixed: base tokens between two consultations.
         prob: random: probability of consulting at each base token.
         threshold: entropy, varentropy (nats, nats^2): consult above; margin, top_p (probabilities): consult below.
@@ -86,21 +88,32 @@ class PolicyConfig:
 
 
 class Ramp:
-    """The published policy: before every `step_size` base tokens draw u < 0.3 + 0.7 i / max_tokens."""
+    """The published policy: before every `step_size` base tokens draw u < 0.3 + 0.7 i / max_tokens.
+
+    It draws again directly after each consultation, so consultations can follow one another.
+    """
 
     reads_logits = False
 
     def __init__(self, config: PolicyConfig) -> None:
-        self.step_size, self.left = config.step_size, 0
+        self.step_size, self.left, self.fired = config.step_size, 0, False
 
     def __call__(self, point: Point) -> bool:
-        if point.after_oracle or self.left:
-            self.left = (self.left or self.step_size) - 1
-            return False
-        fires = point.rng.random() < 0.3 + 0.7 * point.position / point.max_tokens
-        if not fires:
+        if self.fired and not point.after_oracle:  # the oracle wrote nothing, and the base has begun a step
             self.left = self.step_size - 1
-        return fires
+        self.fired = not self.left and point.rng.random() < 0.3 + 0.7 * point.position / point.max_tokens
+        if not self.fired:
+            self.left = (self.left or self.step_size) - 1
+        return self.fired
+
+
+class RampSpaced(Ramp):
+    """As `Ramp`, but after a consultation the base writes `step_size` tokens before the next draw."""
+
+    def __call__(self, point: Point) -> bool:
+        if point.after_oracle:
+            self.left = self.step_size
+        return super().__call__(point)
 
 
 class Fixed:
@@ -191,6 +204,7 @@ class Never(Always):
 
 POLICIES: dict[str, Callable[[PolicyConfig], Policy]] = {
     "ramp": Ramp,
+    "ramp_spaced": RampSpaced,
     "fixed": Fixed,
     "random": Random,
     **dict.fromkeys(SIGNALS, Threshold),

@@ -74,7 +74,7 @@ def run_stage(
     name: str,
     decoding: Decoding,
     models: Mapping[str, str],
-    text: Callable[[list[int]], str],
+    answer: Callable[[Generation], str],
     about: Mapping[str, Any],
 ) -> Stage:
     """Run one decoder as a stage of a longer one.
@@ -83,7 +83,7 @@ def run_stage(
         decoding: the stage's decoder.
         models: from the model names that it feeds to the names under which the scheduler knows them. Each of these
             begins with an empty row: what an earlier stage left there is forgotten.
-        text: its tokens to text (`Stopping.text`).
+        answer: what it wrote to the text that later stages get (`Stopping.answer`).
         about: kept in the result; ``about["models"]`` has the models by the roles that they play in the decoder.
     """
     started = time.perf_counter()
@@ -104,4 +104,4 @@ def run_stage(
         generation: Generation = end.value
     seconds = round(time.perf_counter() - started, 4)
     cost = StageCost(forwards, prefill, decode, generation.dropped, seconds)
-    return StageResult(name, text(generation.tokens), generation, cost, about)
+    return StageResult(name, answer(generation), generation, cost, about)

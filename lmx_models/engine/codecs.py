@@ -6,6 +6,8 @@ import threading
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+from lmx_models.engine.pieces import finished, shares
+
 
 class Codec(Protocol):
     """How ids stand for text."""
@@ -41,15 +43,16 @@ class TokenizerCodec:
         return str(text).removeprefix(self.added)
 
     def tokens(self, text: str, pieces: Sequence[str] | None, count: int, ended: bool) -> list[int]:
-        """Encode the text again; a character that is not finished yet is left out."""
-        return list(self.tokenizer.encode(text.rstrip("\ufffd"), add_special_tokens=False))
+        """Encode the text again; a last character that is not finished yet is left out."""
+        return list(self.tokenizer.encode(text if ended else finished(text), add_special_tokens=False))
 
 
 class PieceCodec:
     """Without a tokenizer: an id stands for a piece of text that a server gave, so ids count what the server counts.
 
-    Where it gives a text of several tokens in one piece, the last of its ids stands for all of it and the others for
-    nothing; such a text cannot be cut.
+    A character of several tokens is the text of the first of them, and the others stand for nothing. Where a server
+    gives a text of several tokens in one piece, the last of its ids stands for all of it and the others for nothing;
+    such a text cannot be cut.
     """
 
     vocabulary = 1 << 18  # more than any in use; only the upper bound of the entropy looks at it
@@ -83,7 +86,15 @@ class PieceCodec:
 
     def tokens(self, text: str, pieces: Sequence[str] | None, count: int, ended: bool) -> list[int]:
         """Return an id a piece, or, without pieces that make up the text, as many ids as the server counts tokens."""
-        shown = list(pieces or ())[: len(pieces or ()) - ended]
-        if shown and "".join(shown) == text:
-            return [self.id_of(piece) for piece in shown]
+        cut, complete = self.cut(text, pieces, ended)
+        if cut and complete:
+            return cut
+        text = text if ended else finished(text)
         return [0] * (count - ended - 1) + [self.id_of(text)] if text else []
+
+    def cut(self, text: str, pieces: Sequence[str] | None, ended: bool) -> tuple[list[int], bool]:
+        """Return an id a piece, and whether they make up the text; if not, those at its beginning that surely do."""
+        if not pieces:
+            return [], not text
+        parts, complete = shares(text, pieces, ended)
+        return [self.id_of(part) for part in parts], complete

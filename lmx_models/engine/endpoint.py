@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import datetime
-import email.utils
 import json
 import logging
 import os
+import re
 import threading
 import time
+import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,6 +18,15 @@ import httpx
 import tenacity
 
 from lmx_models.engine.address import PREFIX, Address
+from lmx_models.engine.replies import (
+    ERROR_BYTES,
+    UnfitError,
+    most_bytes,
+    read_completion,
+    read_models,
+    seconds_of,
+)
+from lmx_models.engine.wire import Answer, TooLongError, Wire
 from lmx_plugins.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -25,6 +35,9 @@ log = logging.getLogger(__name__)
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
 # Seconds for which to look for a server when a run starts, and for its list of models; later, `patience` counts.
 START_PATIENCE, LIST_PATIENCE = 20.0, 3.0
+MOST_CONCURRENT = 1024
+MOST_CONTEXT = 1 << 30  # tokens
+LONGEST_TIMEOUT = 7 * 86_400.0  # seconds; sockets take no endless ones
 
 
 @dataclass(frozen=True)
@@ -32,7 +45,8 @@ class Access:
     """How a server is talked to; nothing that a text depends on.
 
     key_env: the environment variable that holds the key. max_concurrent: most requests at once. patience: seconds for
-    which a failing request is tried again. timeout: seconds without a byte after which a request counts as failed.
+    which a failing request is tried again. timeout: seconds after which a request that is not answered whole counts as
+    failed.
     """
 
     key_env: str = "OPENAI_API_KEY"
@@ -43,8 +57,18 @@ class Access:
     def __post_init__(self) -> None:
         if self.max_concurrent < 1:
             raise UserError(f"max_concurrent={self.max_concurrent} must be a whole number of at least 1")
-        if self.patience < 0 or self.timeout <= 0:
-            raise UserError("endpoint_patience must be at least 0 seconds, endpoint_timeout more than 0")
+        if self.max_concurrent > MOST_CONCURRENT:
+            raise UserError(f"max_concurrent={self.max_concurrent} is too many: at most {MOST_CONCURRENT}")
+        if not self.patience >= 0 or not 0 < self.timeout <= LONGEST_TIMEOUT:
+            raise UserError(
+                f"endpoint_patience={self.patience:g} must be at least 0 seconds, endpoint_timeout={self.timeout:g} "
+                f"more than 0 and at most {LONGEST_TIMEOUT:g}"
+            )
+
+
+# Escape sequences of terminals; control characters, and those that change the direction of text or cannot be encoded.
+_SEQUENCE = re.compile(r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]|\x1b[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)")
+_STEERING = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u206f\ud800-\udfff]")
 
 
 class RefusedError(UserError):
@@ -75,14 +99,19 @@ class Endpoint:
     def __init__(self, address: Address, access: Access) -> None:
         self.address, self.access = address, access
         self.kept = "finished texts are kept only with a journal (lmx run, or journal=DIR)"
-        self._key = os.environ.get(access.key_env, "").strip()
+        self._key = _key_in(access.key_env)
+        try:
+            httpx.URL(address.url)
+        except httpx.InvalidURL as error:
+            raise UserError(f"{address.url!r} is not an address: {error}") from None
         local = urlsplit(address.url).hostname in ("localhost", "127.0.0.1", "::1")
-        self._http = httpx.Client(
+        http = httpx.Client(
             timeout=httpx.Timeout(access.timeout, connect=min(access.timeout, 10.0)),
             limits=httpx.Limits(max_connections=access.max_concurrent),
             trust_env=not local,  # a proxy knows nothing of this machine's servers
             auth=self._authorized if self._key else None,
         )
+        self._wire = Wire(http, access.timeout)
         self.model = address.model or ""
 
     def __repr__(self) -> str:
@@ -105,17 +134,21 @@ class Endpoint:
     def context(self) -> int | None:
         """Return the tokens that the model can hold, where the server's list says so (vLLM's does)."""
         length = self._listing().get(self.model, {}).get("max_model_len")
-        return length if isinstance(length, int) else None
+        return length if type(length) is int and 0 < length <= MOST_CONTEXT else None
 
     def _listing(self) -> dict[str, dict[str, Any]]:
         try:
-            data, _, _ = self._ask("GET", "/models", None, min(self.access.patience, LIST_PATIENCE), shape="data")
+            listing, _, _ = self._ask("GET", "/models", None, min(self.access.patience, LIST_PATIENCE), read_models)
         except UserError:  # not every server keeps a list
             return {}
-        return {str(one["id"]): one for one in data["data"] if isinstance(one, dict) and "id" in one}
+        return listing
 
     def complete(
-        self, body: dict[str, Any], starting: bool = False, abandoned: threading.Event | None = None
+        self,
+        body: dict[str, Any],
+        starting: bool = False,
+        abandoned: threading.Event | None = None,
+        vocabulary: int | None = None,
     ) -> tuple[dict[str, Any], float, int]:
         """Ask for one completion.
 
@@ -123,16 +156,21 @@ class Endpoint:
             body: the request, without the model's name.
             starting: the run has only begun: give up sooner.
             abandoned: when set, nothing is tried again.
+            vocabulary: number of ids that the server may return.
 
         Returns:
-            The server's answer (``choices`` holds at least one), seconds, and the number of attempts.
+            The server's answer (``choices`` and ``usage``, see `read_completion`), seconds, and the number of attempts.
 
         Raises:
             RefusedError: wrong model, key or request. UserError: no answer for `Access.patience` seconds.
         """
         patience = min(self.access.patience, START_PATIENCE) if starting else self.access.patience
         body = {"model": self.model, **body}
-        return self._ask("POST", "/completions", body, patience, "choices", abandoned)
+
+        def read(data: bytes) -> dict[str, Any]:
+            return read_completion(data, body, vocabulary)
+
+        return self._ask("POST", "/completions", body, patience, read, abandoned)
 
     def _ask(
         self,
@@ -140,7 +178,7 @@ class Endpoint:
         path: str,
         body: dict[str, Any] | None,
         patience: float,
-        shape: str,
+        read: Callable[[bytes], dict[str, Any]],
         abandoned: threading.Event | None = None,
     ) -> tuple[dict[str, Any], float, int]:
         started = time.monotonic()
@@ -169,7 +207,7 @@ class Endpoint:
         def attempt() -> dict[str, Any]:
             nonlocal attempts
             attempts += 1
-            return self._once(method, path, body, shape)
+            return self._once(method, path, body, read)
 
         try:
             answer = retrying(attempt)
@@ -177,30 +215,25 @@ class Endpoint:
             raise UserError(self._gave_up(failure, time.monotonic() - started)) from None
         return answer, time.monotonic() - started, attempts
 
-    def _once(self, method: str, path: str, body: dict[str, Any] | None, shape: str) -> dict[str, Any]:
+    def _once(
+        self, method: str, path: str, body: dict[str, Any] | None, read: Callable[[bytes], dict[str, Any]]
+    ) -> dict[str, Any]:
         # Errors are raised "from None": an exception of the library may hold the request, and so the key.
         try:
-            response = self._http.request(method, self.address.url + path, json=body)
+            answer = self._wire.fetch(method, self.address.url + path, body, most_bytes(body), ERROR_BYTES)
         except httpx.ConnectError as error:
             raise _FailedError(f"cannot connect ({self._clean(str(error))})", refused=True) from None
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, httpx.InvalidURL, zlib.error, TooLongError) as error:
             raise _FailedError(f"{type(error).__name__} ({self._clean(str(error))})") from None
-        status = response.status_code
-        if status in (408, 409, 425, 429) or status >= 500:
-            raise _FailedError(f"HTTP {status} ({self._said(response)})", _retry_after(response))
-        if status >= 300:
-            raise self._refused(path, status, self._said(response))
+        if answer.status in (408, 409, 425, 429) or answer.status >= 500:
+            raise _FailedError(f"HTTP {answer.status} ({self._said(answer)})", seconds_of(answer.retry_after))
+        if answer.status >= 300:
+            raise self._refused(path, answer.status, self._said(answer))
         try:
-            data = response.json()
-        except ValueError:
-            raise _FailedError("the answer is not JSON, or cut off") from None
-        if (
-            not isinstance(data, dict)
-            or not isinstance(data.get(shape), list)
-            or (shape == "choices" and not data[shape])
-        ):
-            raise _FailedError(f"the answer has no {shape!r} ({self._clean(json.dumps(data))})")
-        return data
+            return read(answer.data)
+        except UnfitError as error:
+            said = answer.data[:ERROR_BYTES].decode(errors="replace")
+            raise _FailedError(f"{self._clean(str(error))} ({self._clean(said)})") from None
 
     def _refused(self, path: str, status: int, said: str) -> RefusedError:
         if status in (401, 403):
@@ -233,36 +266,38 @@ class Endpoint:
         request.headers["Authorization"] = f"Bearer {self._key}"
         return request
 
-    def _said(self, response: httpx.Response) -> str:
+    def _said(self, answer: Answer) -> str:
         """Return the message in an error's body, in one short line and without the key."""
+        text = answer.data.decode(errors="replace")
         try:
-            said = response.json()
+            said = json.loads(text)
             for name in ("error", "detail", "message"):
                 said = said.get(name, said) if isinstance(said, dict) else said
-        except ValueError:
-            said = response.text
-        return self._clean(said if isinstance(said, str) else json.dumps(said)) or response.reason_phrase
+            said = said if isinstance(said, str) else json.dumps(said)
+        except (ValueError, RecursionError):
+            said = text
+        return self._clean(said) or self._clean(answer.reason)
 
     def _clean(self, text: str) -> str:
-        text = " ".join(text.split())
+        """Return one short line that steers no terminal, without the key."""
+        if self._key and len(text) >= ERROR_BYTES:  # read only in part: it may end within the key
+            text = text[: -len(self._key)]
+        text = " ".join(_STEERING.sub("", _SEQUENCE.sub("", " ".join(text.split()))).split())
         if self._key:
             text = text.replace(self._key, "[key]")
         return text[:200]
 
 
+def _key_in(variable: str) -> str:
+    """Return the key in an environment variable; refuse what no header can hold, without repeating any of it."""
+    key = os.environ.get(variable, "").strip()
+    if not key.isascii() or not key.isprintable():
+        raise UserError(
+            f"the key in {variable} holds a control character or one that is not ASCII, which no header can hold (not "
+            f"shown here): export {variable} again, on one line"
+        )
+    return key
+
+
 def _listed(names: list[str]) -> str:
-    return f"the server lists {', '.join(names[:20])}" if names else "the server lists no models"
-
-
-def _retry_after(response: httpx.Response) -> float:
-    """Return the seconds that a ``Retry-After`` header asks for: a number or a date (RFC 9110, section 10.2.3)."""
-    value = response.headers.get("retry-after", "")
-    try:
-        return max(float(value), 0.0)
-    except ValueError:
-        pass
-    try:
-        when = email.utils.parsedate_to_datetime(value)
-    except ValueError:
-        return 0.0
-    return max((when - datetime.datetime.now(datetime.timezone.utc)).total_seconds(), 0.0)
+    return f"the server lists {', '.join(names[:20])[:1000]}" if names else "the server lists no models"

@@ -6,6 +6,7 @@ import logging
 from typing import Any
 
 from lmx_models.engine.endpoint import Endpoint, RefusedError
+from lmx_models.engine.pieces import tells_text
 from lmx_models.engine.remote_model import Features, ids_of, logprobs_of
 from lmx_plugins.errors import UserError
 
@@ -28,13 +29,19 @@ def probe(endpoint: Endpoint, tokenizer: Any = None) -> Features:
     endpoint.find_model()
     plain = {"prompt": "Hello", "max_tokens": 1, "temperature": 0}
     endpoint.complete(plain, starting=True)
-    top = next((n for n in TOP if _top_of(_try(endpoint, {**plain, "logprobs": n}))), 0)
+    top, pieces = 0, True
+    for n in TOP:
+        reply = _try(endpoint, {**plain, "logprobs": n})
+        shown, tops = logprobs_of(reply["choices"][0]) if reply is not None else (None, None)
+        if tops is not None:
+            top, pieces = n, tells_text(shown)
+            break
     if tokenizer is None:
-        return Features(top=top)
+        return Features(top=top, pieces=pieces)
     ids = list(tokenizer.encode(PROBE, add_special_tokens=False))
     ids_in = _same_ids(endpoint, tokenizer, ids)
     reply = _try(endpoint, {**plain, "prompt": ids, "return_token_ids": True}) if ids_in else None
-    return Features(ids_in, reply is not None and ids_of(reply["choices"][0]) is not None, top)
+    return Features(ids_in, reply is not None and ids_of(reply["choices"][0]) is not None, top, pieces)
 
 
 def _same_ids(endpoint: Endpoint, tokenizer: Any, ids: list[int]) -> bool:
@@ -60,7 +67,3 @@ def _try(endpoint: Endpoint, body: dict[str, Any]) -> dict[str, Any] | None:
     except UserError as error:  # some servers answer what they do not know with HTTP 500
         log.warning("%s (asked with %s): taken as something that the server cannot do", error, ", ".join(body))
         return None
-
-
-def _top_of(reply: dict[str, Any] | None) -> bool:
-    return reply is not None and logprobs_of(reply["choices"][0])[1] is not None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import bisect
+import itertools
 import queue
 import threading
 from collections.abc import Sequence
@@ -10,7 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lmx_models.decoding.base import Generate, Reply
-from lmx_models.engine.codecs import Codec, TokenizerCodec
+from lmx_models.engine.codecs import Codec, PieceCodec, TokenizerCodec
+from lmx_models.engine.pieces import finished, of_bytes, shares, unfinished
 
 if TYPE_CHECKING:
     from lmx_models.engine.endpoint import Endpoint  # it needs httpx, which only those have who use servers
@@ -21,17 +24,36 @@ class Features:
     """What a server can do beyond text in, text out.
 
     ids_in: it takes token ids as the prompt, and they mean the same to it. ids_out: it returns the ids it wrote.
-    top: of how many of the most likely tokens it gives log-probabilities; 0: of none.
+    top: of how many of the most likely tokens it gives log-probabilities; 0: of none. pieces: it shows the text of
+    each token with them.
     """
 
     ids_in: bool = False
     ids_out: bool = False
     top: int = 0
+    pieces: bool = True
+
+
+# Tokens asked for where a reply cannot be cut: one, or as many as the bytes of a character may need.
+SINGLE = (1, 4, 8)
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What came of one request. ids: None where the pieces do not make up the text, and it would have to be cut."""
+
+    ids: list[int] | None
+    text: str
+    ended: bool
+    top: list[list[float]] | None
+    usage: dict[str, int]
+    seconds: float
+    attempts: int
 
 
 def exact(codec: Codec, features: Features) -> bool:
     """Tell whether what the server writes can be cut at every token: we have a tokenizer, or it gives the pieces."""
-    return isinstance(codec, TokenizerCodec) or features.top > 0
+    return isinstance(codec, TokenizerCodec) or (features.top > 0 and features.pieces)
 
 
 class RemoteModel:
@@ -77,30 +99,69 @@ class RemoteModel:
         # A server that returns no ids leaves it open whether the last token, if it is not seen, was the end of the
         # text or a piece of a character. With one token more than is wanted it says.
         slack = 0 if self.features.ids_out or not self.exact else 1
+        asked = self._ask(request, request.n + slack)
+        if asked.ids is not None:
+            return self._reply(request, [asked], request.n + slack)
+        # The pieces do not make up the text, so it cannot be cut behind the tokens that are wanted. What is as long as
+        # a character needs no cutting.
+        tries = [asked]
+        for n in SINGLE:
+            tries.append(self._ask(request, n, cut=False))
+            if tries[-1].ids or tries[-1].ended:
+                break
+        return self._reply(request, tries, n)
+
+    def _ask(self, request: Generate, n: int, cut: bool = True) -> _Asked:
+        """Ask for `n` tokens. `cut`: the reply may have to be cut, so the ids are None where it cannot be."""
         data, seconds, attempts = self.endpoint.complete(
-            self._body(request, request.n + slack), abandoned=self._abandoned
+            self._body(request, n),
+            abandoned=self._abandoned,
+            vocabulary=self.codec.vocabulary if self.features.ids_out else None,
         )
-        choice, usage = data["choices"][0], data.get("usage") or {}
-        text = str(choice.get("text") or "")
+        choice, usage = data["choices"][0], data["usage"]
+        text = choice.get("text") or ""
         pieces, top = logprobs_of(choice)
         ids = ids_of(choice) if self.features.ids_out else None
         ended = choice.get("finish_reason") == "stop"
-        if ids is None:
-            count = int(usage.get("completion_tokens") or len(pieces or ()) or 1)
+        if ids is None and self.exact and isinstance(self.codec, PieceCodec):
+            ids, ended = self._cut(self.codec, text, pieces, ended) if cut else self._whole(self.codec, text, n, ended)
+        elif ids is None:
+            count = min(usage.get("completion_tokens") or len(pieces or ()) or 1, n)
             ids = self.codec.tokens(text, pieces, count, ended)
+            top = _along(top, pieces, text, ended, self.codec, len(ids))
+        return _Asked(ids, text, ended, top, usage, seconds, attempts)
+
+    @staticmethod
+    def _cut(codec: PieceCodec, text: str, pieces: list[str] | None, ended: bool) -> tuple[list[int] | None, bool]:
+        ids, complete = codec.cut(text, pieces, ended)
+        return ids if ids or complete else None, ended and complete
+
+    @staticmethod
+    def _whole(codec: PieceCodec, text: str, n: int, ended: bool) -> tuple[list[int], bool]:
+        if not ended:
+            text = finished(text) or (text if n == SINGLE[-1] else "")
+        return [codec.id_of(text)] if text else [], ended
+
+    def _reply(self, request: Generate, tries: Sequence[_Asked], n: int) -> Reply:
+        last = tries[-1]
+        ids, ended = list(last.ids or ()), last.ended
+        if not self.features.ids_out:
             # Tokens but no text: the model has ended it with a token that is not shown.
-            ended = ended or (not text and request.n + slack > 3)
+            ended = ended or (not last.text and n > 3)
         written = len(ids)
         if self.exact and written > request.n:
             ids, ended = ids[: request.n], False
+            if not self.features.ids_out and unfinished(self.codec.text, ids):
+                ids = ids[: len(ids) - unfinished(self.codec.text, ids)]  # text is asked for in whole characters
+        length = len(request.prompt) + len(request.tokens)
         return Reply(
             tokens=ids,
             ended=ended,
-            top=_aligned(top, len(ids), self._top(request)),
-            prompt_tokens=int(usage.get("prompt_tokens") or len(request.prompt) + len(request.tokens)),
-            completion_tokens=int(usage.get("completion_tokens") or written),
-            seconds=seconds,
-            attempts=attempts,
+            top=_aligned(last.top, len(ids), self._top(request)),
+            prompt_tokens=sum(one.usage.get("prompt_tokens") or length for one in tries),
+            completion_tokens=sum(one.usage.get("completion_tokens") or len(one.ids or ()) for one in tries),
+            seconds=sum(one.seconds for one in tries),
+            attempts=sum(one.attempts for one in tries),
         )
 
     def _body(self, request: Generate, n: int) -> dict[str, Any]:
@@ -112,12 +173,13 @@ class RemoteModel:
             body["prompt"] = self._text(request.prompt, request.tokens)
         if self.features.ids_out:
             body["return_token_ids"] = True
+            if request.top:  # by text, tokens that show the same would be taken for one
+                body["return_tokens_as_token_ids"] = True
         if request.seed is not None:
             body["seed"] = request.seed
             # Strict servers refuse what they do not know, so only what has an effect is sent.
             body |= {name: getattr(sampling, name) for name in ("top_k", "min_p") if getattr(sampling, name)}
-            if sampling.top_p < 1:
-                body["top_p"] = sampling.top_p
+            body["top_p"] = sampling.top_p  # every server knows it, and some put another one in its place
         if top := self._top(request):
             body["logprobs"] = top
         return body
@@ -143,7 +205,7 @@ def logprobs_of(choice: dict[str, Any]) -> tuple[list[str] | None, list[list[flo
         return None, None
     if isinstance(given.get("content"), list):
         content = given["content"]
-        pieces = [str(one.get("token", "")) for one in content]
+        pieces = [of_bytes(one["bytes"]) if one.get("bytes") else str(one.get("token", "")) for one in content]
         top = [[float(other["logprob"]) for other in one.get("top_logprobs") or ()] for one in content]
     else:
         pieces = [str(piece) for piece in given.get("tokens") or ()]
@@ -159,6 +221,23 @@ def _aligned(top: list[list[float]] | None, tokens: int, most: int) -> list[list
     if not top:
         return None
     return [top[min(i, len(top) - 1)][:most] for i in range(tokens + 1)]
+
+
+def _along(
+    top: list[list[float]] | None, pieces: list[str] | None, text: str, ended: bool, codec: Codec, tokens: int
+) -> list[list[float]] | None:
+    """Return the top of the server's token in which each of ours begins, where it cuts the text into other tokens."""
+    tokenizer = getattr(codec, "tokenizer", None)
+    if not top or not pieces or not getattr(tokenizer, "is_fast", False):
+        return top
+    parts, complete = shares(text, pieces, ended)
+    if not complete or len(parts) == tokens or len(parts) > len(top):
+        return top
+    assert tokenizer is not None
+    starts = list(itertools.accumulate((len(part) for part in parts), initial=0))
+    offsets = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"][:tokens]
+    ours = [top[min(bisect.bisect_right(starts, start) - 1, len(parts) - 1)] for start, _ in offsets]
+    return [*ours, top[min(len(parts), len(top) - 1)]]
 
 
 def ids_of(choice: dict[str, Any]) -> list[int] | None:

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 import torch
 
-from lmx_plugins.errors import UserError
+from lmx_plugins.errors import UserError, unknown
 
+SAMPLINGS = ("plain", "model")
 # Sorting a whole vocabulary is the slowest part of top-p; the nucleus nearly always lies in this many tokens.
 _NUCLEUS_GUESS = 512
 
@@ -21,12 +22,16 @@ class Sampling:
     The temperature divides *before* top-k, top-p and min-p, in this order, as in transformers. `top_k` 0, `top_p` 1
     and `min_p` 0 are off. Top-p keeps the smallest set of tokens whose probability reaches it (Holtzman et al. 2020);
     min-p drops tokens less probable than `min_p` times the most probable one (Nguyen et al. 2024).
+
+    `sampling` says where these come from if a request leaves them open: ``plain``: nothing is cut off; ``model``: the
+    model's generation_config and transformers' defaults (top_k=50), as lm_eval's ``hf`` samples. Here all are given.
     """
 
     temperature: float = 0.0
     top_k: int = 0
     top_p: float = 1.0
     min_p: float = 0.0
+    sampling: str = "plain"
 
     def __post_init__(self) -> None:
         if not 0 <= self.temperature < float("inf"):
@@ -37,6 +42,8 @@ class Sampling:
             raise UserError(f"top_p={self.top_p} must lie in (0, 1]; 1 is off")
         if not 0 <= self.min_p < 1:
             raise UserError(f"min_p={self.min_p} must lie in [0, 1); 0 is off")
+        if self.sampling not in SAMPLINGS:
+            raise unknown("sampling", self.sampling, SAMPLINGS)
 
 
 def stream(*parts: object) -> random.Random:

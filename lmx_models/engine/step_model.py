@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import time
 from collections.abc import Hashable, Sequence
 from contextlib import nullcontext
@@ -13,6 +14,12 @@ from lmx_models.decoding.base import Feed
 from lmx_models.engine.packed_linear import packed
 from lmx_models.engine.slot_attention import configs_of, slots_active
 from lmx_models.engine.slot_cache import Plan, SlotCache, Span
+
+
+def cache_argument(model: Any) -> str:
+    """Return what a model's forward calls its cache: ``past_key_values``, or from transformers 5.40 on ``cache``."""
+    names = inspect.signature(model.forward).parameters
+    return "cache" if "cache" in names and "past_key_values" not in names else "past_key_values"
 
 
 class StepModel:
@@ -28,6 +35,7 @@ class StepModel:
         self.cache.reserve(slots)
         self._packed = packed(model)
         self._configs = configs_of(model)
+        self._cache_argument = cache_argument(model)
         self._free = list(range(rows - 1, -1, -1))
         self._row: dict[Hashable, int] = {}
 
@@ -98,7 +106,7 @@ class StepModel:
                 position_ids=tensor(positions).unsqueeze(0),
                 # transformers hands a 4-D mask on as it is; the attention function reads the plan instead.
                 attention_mask=torch.ones(1, 1, 1, 1, dtype=torch.bool, device=self.device),
-                past_key_values=self.cache,
+                **{self._cache_argument: self.cache},
                 use_cache=True,
                 logits_to_keep=tensor(wanted),
             )

@@ -10,14 +10,15 @@ from rich.table import Table
 
 from lmx_analysis import tables
 from lmx_analysis.compare.scores import ScoreRow, main_metrics, score_rows
-from lmx_analysis.runs import Run, read_run
+from lmx_analysis.timing import has_all_times, side_by_side, span
+from lmx_files.runs import Run, read_run
 from lmx_plugins.errors import UserError
 from lmx_runs.sweep.arms import Arm
 from lmx_runs.sweep.state import ArmState
 
 CSV, JSON = "collated.csv", "collated.json"
 # Statistics of the run that lmx's models leave in the results, in the order of the columns.
-_COSTS = ("texts", "tokens_kept", "forwards", "tokens_per_forward", "seconds", "tokens_per_second")
+_COSTS = ("texts", "tokens_kept", "forwards", "tokens_per_forward", "model_seconds", "seconds", "tokens_per_second")
 _SHOWN_COSTS = ("forwards", "tokens_per_forward", "seconds", "stopped")
 
 
@@ -28,7 +29,9 @@ def collate(folder: Path, arms: Sequence[Arm], states: Mapping[str, ArmState]) -
     with its ``_stderr`` and ``_n``; ``stopped`` is the share of texts that ended by an end-of-text token or a stop
     string and not at a limit, ``run_seconds`` what the whole arm took. The table holds each task's main metrics.
 
-    An arm whose results cannot be read is shown without them.
+    An arm whose results cannot be read is shown without them, one of ``stage=make`` without scores, for its texts
+    are no answers. `seconds` and `run_seconds` are missing where an earlier attempt wrote some of the texts;
+    `model_seconds` count all of them.
     """
     runs = {arm.name: run for arm in arms if (run := _run(folder, states.get(arm.name))) is not None}
     rows = [row for row in score_rows(runs) if row.is_number]
@@ -51,7 +54,30 @@ def collate(folder: Path, arms: Sequence[Arm], states: Mapping[str, ArmState]) -
         for r in records
     ]
     tables.write_files(folder, {CSV: tables.csv_text(flat), JSON: tables.json_text(whole)})
-    return _table(records, [(names[id(row)], row) for row in _main(rows, runs)])
+    table = _table(records, [(names[id(row)], row) for row in _main(rows, runs)])
+    table.caption, table.caption_justify = "\n".join(_notes(arms, states, runs)) or None, "left"
+    return table
+
+
+def _notes(arms: Sequence[Arm], states: Mapping[str, ArmState], runs: Mapping[str, Run]) -> list[str]:
+    """Say which numbers of the table are no scores, or no times to compare."""
+    notes = []
+    if made := [name for name, run in runs.items() if run.is_make_stage]:
+        notes.append(f"not scored, stage=make writes texts for another arm: {', '.join(made)}")
+    if resumed := [name for name, run in runs.items() if not has_all_times(run)]:
+        notes.append(f"no seconds, because an earlier attempt wrote some of the texts: {', '.join(resumed)}")
+    spans = {
+        arm.name: span("here", state.started, state.seconds)
+        for arm in arms
+        if (state := states.get(arm.name)) is not None and state.executor == "local" and arm.name in runs
+    }
+    if shared := side_by_side(spans):
+        notes.append(f"ran side by side and shared the cores, so their seconds are longer than alone: {_few(shared)}")
+    return notes
+
+
+def _few(names: Sequence[str]) -> str:
+    return ", ".join(names) if len(names) <= 4 else f"{len(names)} arms"
 
 
 def _run(folder: Path, state: ArmState | None) -> Run | None:
@@ -68,16 +94,20 @@ def _record(arm: Arm, state: ArmState, run: Run | None) -> dict[str, Any]:
     decoding = run.decoding if run else {}
     finish = decoding.get("finish") or {}
     texts = sum(finish.values())
+    timed = run is None or has_all_times(run)
     return {
         "arm": arm.name,
         "status": state.status,
         "reason": state.reason,
         "model": str(arm.flags["model"]),
         "settings": dict(arm.settings),
+        "scored": run is not None and not run.is_make_stage,
         "decoding": {name: decoding.get(name) for name in _COSTS}
+        | ({} if timed else {"seconds": None})
+        | {"texts_from_journal": decoding.get("texts_from_journal")}
         | {"stopped": (finish.get("eos", 0) + finish.get("stop", 0)) / texts if texts else None},
         "finish": dict(finish),
-        "run_seconds": state.seconds,
+        "run_seconds": state.seconds if timed else None,
         "results": state.results,
     }
 

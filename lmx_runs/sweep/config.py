@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 
+from lmx_files.yaml import read_yaml
 from lmx_plugins.errors import UserError, unknown
 from lmx_runs.sweep import flags as lm_eval_flags
 
@@ -82,12 +82,7 @@ class SweepConfig(_Strict):
 
 def load(path: str | Path) -> SweepConfig:
     """Read and check a sweep file; a `UserError` names the place, the value and the nearest valid key."""
-    try:
-        data = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"cannot read the sweep file {path}: {error}") from error
-    except yaml.YAMLError as error:
-        raise UserError(f"{path} is not valid YAML: {error}") from error
+    data = read_yaml(path, f"the sweep file {path}")
     if not isinstance(data, dict):
         raise UserError(f"{path} is not a sweep file: it must hold name, output_path and arms. See docs/sweep.md")
     try:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import fnmatch
+import json
 import subprocess
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
-from lmx_analysis.runs import RESULTS, Run, find_runs
+from lmx_files.runs import RESULTS, Run, find_runs
 from lmx_plugins.errors import UserError, unknown
+from lmx_runs import preflight
 from lmx_runs.sweep.arms import Arm
 from lmx_runs.sweep.state import ArmState, State
 
@@ -70,6 +73,52 @@ def check_pythons(arms: Iterable[Arm]) -> None:
             raise UserError(
                 f"arm {arm}: its python {python} has no lmx. Install it there: {python} -m pip install lmx-eval"
             )
+
+
+def check_names(arms: Iterable[Arm]) -> None:
+    """Raise a `UserError` for a model, a task or a model argument that an arm's run would refuse before it loads.
+
+    What only another arm makes, such as a buffer, is not looked for.
+    """
+    by_python: dict[str, list[Arm]] = {}
+    for arm in arms:
+        by_python.setdefault(arm.python, []).append(arm)
+        if arm.python == sys.executable:
+            try:
+                preflight.check_model(str(arm.flags.get("model") or "hf"))
+                preflight.check_tasks(
+                    _listed(arm.flags.get("tasks")), map(Path, _listed(arm.flags.get("include_path")))
+                )
+            except UserError as error:
+                raise UserError(f"arm {arm.name}: {error}") from error
+    for python, theirs in by_python.items():
+        asked = [
+            {
+                "model": str(arm.flags.get("model") or "hf"),
+                "model_args": arm.flags.get("model_args") or {},
+                "gen_kwargs": arm.flags.get("gen_kwargs"),
+            }
+            for arm in theirs
+        ]
+        for arm, message in zip(theirs, _tried(python, asked), strict=False):
+            if message and (message.startswith("unknown") or not arm.needs):
+                raise UserError(f"arm {arm.name}: {message}")
+
+
+def _tried(python: str, asked: list[dict[str, Any]]) -> list[str | None]:
+    """Return what the models of `python`'s environment say of arguments; nothing where it cannot be asked."""
+    command = [python, "-m", "lmx_models.trial"]
+    try:
+        done = subprocess.run(command, input=json.dumps(asked), capture_output=True, text=True, timeout=300)
+        said: list[str | None] = json.loads(done.stdout.strip().splitlines()[-1])
+        return said
+    except (OSError, subprocess.TimeoutExpired, ValueError, IndexError):
+        return []
+
+
+def _listed(value: Any) -> list[str]:
+    values = value if isinstance(value, (list, tuple)) else [] if value is None else [value]
+    return [name.strip() for one in values for name in str(one).split(",") if name.strip()]
 
 
 def set_aside(arm: Arm, replaced: Path) -> None:

@@ -11,12 +11,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from lmx_files import atomic
 from lmx_plugins.errors import UserError
 from lmx_runs.sweep import logs
 from lmx_runs.sweep.arms import Arm
 from lmx_runs.sweep.executors import Executor, Job, Report, SubmissionError, outcome_of
 from lmx_runs.sweep.plan import is_done, results_of, set_aside
-from lmx_runs.sweep.state import ArmState, State, this_process, write_atomically
+from lmx_runs.sweep.state import ArmState, State, this_process
 from lmx_runs.sweep.view import View
 from lmx_runs.sweep.worker import LOG
 
@@ -158,7 +159,7 @@ class Runner:
             "outcome": str(job.outcome),
         }
         description = arm.folder / "attempt.json"
-        write_atomically(description, json.dumps(described, indent=1) + "\n")
+        atomic.write(description, json.dumps(described, indent=1) + "\n", sync=True)
         # Written down before it happens: if the sweep is killed in between, the next one looks for the token.
         self._set(
             arm.name,

@@ -12,6 +12,7 @@ from typing import Literal
 from filelock import FileLock, Timeout
 from pydantic import BaseModel, ValidationError
 
+from lmx_files import atomic
 from lmx_plugins.errors import UserError
 
 STATE_FILE = "sweep_state.json"
@@ -70,21 +71,7 @@ class State(BaseModel):
 
     def save(self, folder: Path) -> None:
         """Write the state, so that a reader finds the old file or the new one and nothing between."""
-        write_atomically(folder / STATE_FILE, self.model_dump_json(indent=1) + "\n")
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Put a text file in place in one step."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with beside.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, path)
-    except OSError:
-        beside.unlink(missing_ok=True)
-        raise
+        atomic.write(folder / STATE_FILE, self.model_dump_json(indent=1) + "\n", sync=True)
 
 
 @contextlib.contextmanager

@@ -68,7 +68,7 @@ def _parse(line: bytes, where: str) -> dict[str, Any]:
 
 def process_results(doc: dict[str, Any], results: Sequence[str]) -> dict[str, Any]:
     """Return the metric values of one question."""
-    values: dict[str, Any] = dict(counting.score(results[0], doc["count"], doc["length"]))
+    values: dict[str, Any] = dict(counting.score(results[0], doc["count"], doc["length"], doc["category"]))
     values["by_count"] = {"gold": doc["count"], "accuracy": values["accuracy"], "bias": values["bias"]}
     values["by_category"] = {"domain": doc["category"], "accuracy": values["accuracy"]}
     return values

@@ -8,19 +8,35 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lmx_metrics import structure, termination
+from lmx_metrics import format_score, structure, termination
 from lmx_metrics.aggregation import average, by_domain
 from lmx_plugins.errors import UserError
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
-__all__ = ["by_domain", "doc_to_target", "doc_to_text", "load_jsonl", "load_prompts", "process_results"]
+__all__ = [
+    "by_domain",
+    "doc_to_target",
+    "doc_to_target_seed",
+    "doc_to_text",
+    "doc_to_text_seed",
+    "doc_to_text_z0",
+    "load_jsonl",
+    "load_prompts",
+    "process_results",
+    "process_results_z0",
+]
 
 HERE = Path(__file__).resolve().parent
 FIELDS = ("id", "domain", "prompt")
-DOMAIN_METRICS = ("all_loose", "all_strict", "seed_score", "marker_emitted")
-SEGMENT = (HERE / "segment.txt").read_text(encoding="utf-8").strip()
+DOMAIN_METRICS = ("all_loose", "all_strict", "layout_score_0_5", "format_score_0_5", "marker_emitted")
+# What constraint50_z0 asks for, and so all that it judges.
+Z0 = ("length", "end_marker")
+Z0_DOMAIN_METRICS = ("all_loose", "all_strict", "marker_emitted")
+SEGMENT, SEED_SEGMENT, Z0_SEGMENT = (
+    (HERE / name).read_text(encoding="utf-8").strip() for name in ("segment.txt", "segment_seed.txt", "segment_z0.txt")
+)
 
 
 def load_prompts(**metadata: Any) -> dict[str, Dataset]:
@@ -105,9 +121,25 @@ def doc_to_text(doc: dict[str, Any]) -> str:
     return f"{doc['prompt']}\n\n{SEGMENT}"
 
 
+def doc_to_text_seed(doc: dict[str, Any]) -> str:
+    """As `doc_to_text`, with the study's layout: a colon behind each heading."""
+    return f"{doc['prompt']}\n\n{SEED_SEGMENT}"
+
+
+def doc_to_text_z0(doc: dict[str, Any]) -> str:
+    """As `doc_to_text`, with a limit and an end marker only."""
+    return f"{doc['prompt']}\n\n{Z0_SEGMENT}"
+
+
 def doc_to_target(doc: dict[str, Any]) -> str:
     """The worked answer of an example (for `--num_fewshot`); the prompts themselves have none."""
     return str(doc.get("answer", ""))
+
+
+def doc_to_target_seed(doc: dict[str, Any]) -> str:
+    """The worked answer with a colon behind each heading."""
+    lines = doc_to_target(doc).split("\n")
+    return "\n".join(f"{line}:" if line in structure.DEFAULT_SPEC.headings else line for line in lines)
 
 
 def process_results(doc: dict[str, Any], results: Sequence[Any]) -> dict[str, Any]:
@@ -117,9 +149,27 @@ def process_results(doc: dict[str, Any], results: Sequence[Any]) -> dict[str, An
     `reliable_strict` and `reliable_loose` (all samples pass), `any_loose` (at least one does).
     """
     texts = results[0] if isinstance(results[0], list) else [results[0]]
-    samples = [{**structure.score(text), **termination.score(text)} for text in texts]
+    samples = [{**structure.score(text), **format_score.score(text), **termination.score(text)} for text in texts]
+    return _values(doc, samples, DOMAIN_METRICS)
+
+
+def process_results_z0(doc: dict[str, Any], results: Sequence[Any]) -> dict[str, Any]:
+    """As `process_results`, of length and end marker alone: the prompt asks for nothing else."""
+    texts = results[0] if isinstance(results[0], list) else [results[0]]
+    return _values(doc, [_score_z0(text) for text in texts], Z0_DOMAIN_METRICS)
+
+
+def _score_z0(text: str) -> dict[str, float]:
+    whole = structure.score(text)
+    values = {f"{name}_{kind}": whole[f"{name}_{kind}"] for kind in ("strict", "loose") for name in Z0}
+    for kind in ("strict", "loose"):
+        values[f"all_{kind}"] = min(values[f"{name}_{kind}"] for name in Z0)
+    return {**values, "has_reasoning": whole["has_reasoning"], **termination.score(text)}
+
+
+def _values(doc: dict[str, Any], samples: list[dict[str, float]], names: Sequence[str]) -> dict[str, Any]:
     values: dict[str, Any] = dict(average(samples))
-    values["by_domain"] = {"domain": doc["domain"], **{name: values[name] for name in DOMAIN_METRICS}}
+    values["by_domain"] = {"domain": doc["domain"], **{name: values[name] for name in names}}
     if len(samples) > 1:
         values["reliable_strict"] = min(sample["all_strict"] for sample in samples)
         values["reliable_loose"] = min(sample["all_loose"] for sample in samples)

@@ -66,7 +66,7 @@ REFUSED = {
     ),
     "unknown argument": (
         guided("polcy=ramp"),
-        r"unknown --model guided argument 'polcy': did you mean 'policy'\? Valid: ",
+        r"unknown --model guided argument 'polcy': did you mean 'policy'\?",
     ),
     "unknown argument of ar": (run("ar", f"{AR},temperatur=1"), r"'temperatur': did you mean 'temperature'\?"),
     "unknown generation argument": (
@@ -102,6 +102,16 @@ REFUSED = {
         run("ar", AR, *gen_kwargs("max_gen_toks=99999")),
         r"max_gen_toks=99999 must .*: set --gen_kwargs max_gen_toks=N",
     ),
+    "cached responses": (
+        run("ar", AR, *GEN, "--use_cache", "answers"),
+        r"--use_cache answers: lm_eval's cache of responses knows neither a model's settings nor its seed",
+    ),
+    "half a token": (run("ar", AR, *gen_kwargs("max_gen_toks=10.5")), r"max_gen_toks=10\.5 is not a whole number"),
+    "temperature": (run("ar", AR, *gen_kwargs("temperature=hot")), r"temperature='hot' is not a number"),
+    "stop string": (run("ar", AR, *gen_kwargs("until=5")), r"until=5: 5 is not text: write a text or a list of texts"),
+    "sampling": (run("ar", AR, *gen_kwargs("do_sample=perhaps")), r"do_sample='perhaps' is not a true/false value"),
+    "no documents": (run("ar", AR, *GEN, "--limit", "0"), r"--limit 0\.0: give a whole number of documents"),
+    "fewer than no documents": (run("scripted", "", "--limit", "-1"), r"--limit -1\.0: give a whole number"),
 }
 WARNED = {
     "long prompt": run("ar", AR, *GEN, "--metadata", DATA_DIR, "--output_path", "long"),

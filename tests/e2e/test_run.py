@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from lmx_analysis.runs import find_runs, read_run
+from lmx_files import jsonl
+from lmx_files.runs import find_runs, read_run
 from lmx_models.journal import Journal
 
 DRIVER = Path(__file__).with_name("kill_driver.py")
@@ -42,6 +43,22 @@ def test_what_a_run_leaves(tmp_path):
     assert str(run.file.relative_to(tmp_path)) in done.stdout
 
 
+def test_documents_and_seed_as_lm_eval_s_flags_name_them(tmp_path):
+    sampled = [*SAMPLED, "--seed", "7", "--no_journal"]
+    whole = lmx_run(*TINY, *sampled, "--limit", "4", "--output_path", "whole", cwd=tmp_path)
+    asked = ["--samples", '{"constraint_tiny": [3, 1]}', "--output_path", "asked"]
+    part = lmx_run(*TINY, *sampled, *asked, cwd=tmp_path)
+    assert whole.returncode == part.returncode == 0, whole.stderr + part.stderr
+    texts = {one["doc_id"]: one["resps"] for one in read_run(tmp_path / "whole").samples("constraint_tiny")}
+    run = read_run(tmp_path / "asked")
+    found = {one["doc_id"]: one["resps"] for one in run.samples("constraint_tiny")}
+    assert found == {number: texts[number] for number in (1, 3)}
+    assert len(set(map(str, texts.values()))) == 4
+    assert sorted(key[1] for key in run.traces()) == [1, 3]
+    decoding = run.results["config"]["decoding"]
+    assert (decoding["seed"], decoding["seed_from"]) == (7, "lm_eval's seed for torch (--seed)")
+
+
 def test_thirty_kills_and_the_samples_of_an_unbroken_run(tmp_path):
     arguments = ["--model", "ar", "--model_args", "pretrained=tiny-oracle", "--tasks", "constraint50"]
     arguments += ["--batch_size", "4", *SAMPLED]
@@ -70,8 +87,8 @@ def test_thirty_kills_and_the_samples_of_an_unbroken_run(tmp_path):
     whole = lmx_run(*arguments, "--output_path", "whole", cwd=tmp_path)
     assert whole.returncode == 0, whole.stderr
     assert samples_of(tmp_path / "whole") == samples_of(tmp_path / "killed")
-    traces = read_run(tmp_path / "killed").traces()
-    assert len(traces) == 50
+    (file,) = read_run(tmp_path / "killed").trace_files()
+    assert len({line["doc_id"] for line in jsonl.read(file)}) == 50
     assert not list((tmp_path / "killed").rglob("*.part*"))
 
 
@@ -122,6 +139,33 @@ def test_a_full_disk_loses_nothing_finished(tmp_path):
     assert samples_of(tmp_path / "whole") == samples_of(tmp_path / "results")
 
 
+def test_a_samples_file_whose_last_line_is_cut_is_no_result(tmp_path):
+    """All lines are there and one does not end: neither a good exit status nor a manifest that hashes it."""
+    limited = tmp_path / "limited.py"
+    limited.write_text(
+        "import resource, signal, sys\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "size = int(sys.argv.pop(1))\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))\n"
+        "from lmx_cli.main import main\n"
+        "main()\n"
+    )
+    arguments = ["run", "--model", "scripted", "--tasks", "constraint_tiny", "--limit", "20", "--output_path"]
+
+    def run(size, folder):
+        command = [sys.executable, str(limited), str(size), *arguments, folder]
+        return subprocess.run(command, cwd=tmp_path, env=ONE_THREAD, capture_output=True, text=True)
+
+    assert run(10**9, "whole").returncode == 0
+    (samples,) = (tmp_path / "whole").rglob("samples_*")
+    done = run(samples.stat().st_size - 4, "cut")
+    assert done.returncode == 2
+    assert done.stderr.strip().splitlines()[-1].startswith("lmx: error: the run ended, but the samples of")
+    (cut,) = (tmp_path / "cut").rglob("samples_*")
+    assert cut.read_bytes().count(b"\n") == 19
+    assert not list((tmp_path / "cut").rglob("manifest_*"))
+
+
 def test_two_runs_on_one_journal_at_once(tmp_path):
     command = [*RUN, *TINY, "--limit", "12", *SAMPLED, "--journal", "shared", "--output_path"]
     running = [
@@ -158,6 +202,7 @@ def test_a_clock_that_went_backwards(tmp_path):
         (["--resume"], "--resume: nothing to go on from in the journal results/journal"),
         (["--tasks", "constrain_tiny"], "Tasks not found: constrain_tiny"),
         (["--limt", "2"], "unknown flag '--limt': did you mean '--limit'"),
+        (["--cache_requests"], "--cache_requests: lm_eval finds cached requests by a key that knows neither"),
     ],
 )
 def test_mistakes_are_one_line(tmp_path, arguments, message):

@@ -8,21 +8,26 @@ from typing import Any
 
 import pytest
 
-from lmx_metrics import golden, structure, termination
+from lmx_metrics import counting, format_score, golden, structure, termination
 from lmx_metrics.math import scoring
 
 FOLDER = Path(__file__).parent
 
 
 def score_constraint50(doc: dict[str, Any], text: str) -> dict[str, float]:
-    return {**structure.score(text), **termination.score(text)}
+    return {**structure.score(text), **format_score.score(text), **termination.score(text)}
 
 
 def score_math(doc: dict[str, Any], text: str) -> dict[str, float]:
     return scoring.score(text, doc["answer"])
 
 
-SCORERS = {"constraint50": score_constraint50, "lmx_math": score_math}
+def score_counting(doc: dict[str, Any], text: str) -> dict[str, float]:
+    answer = counting.parse_count(text, doc.get("category", ""), doc.get("length"))
+    return {"answer": -1 if answer is None else answer}  # -1: unparsed
+
+
+SCORERS = {"category_counting": score_counting, "constraint50": score_constraint50, "lmx_math": score_math}
 CASES = [
     pytest.param(folder, case, id=f"{folder}/{path.stem}: {case.name}")
     for folder in SCORERS
@@ -45,6 +50,9 @@ def test_there_are_cases_for_every_metric() -> None:
     assert named["constraint50"] >= set(score_constraint50({}, "text")) - left_out
     assert named["lmx_math"] == {"math_equal", "exact_match", "parse_rate", "truncated"}
     judged = [case.expected["math_equal"] for case in cases["lmx_math"] if "math_equal" in case.expected]
+    answers = [case.expected["answer"] for case in cases["category_counting"]]
+    assert len(answers) >= 120
+    assert answers.count(-1) >= 60
     assert judged.count(1) >= 60
     assert judged.count(0) >= 300
 

@@ -234,11 +234,11 @@ def test_a_value_that_is_no_mean_is_noted(tmp_path):
 
 
 def test_repeats_and_filters_are_rows_and_means(tmp_path):
-    """Two filters are two rows; two lines of one document are one value, their mean."""
+    """Two filters are two rows; the value of a document with repeats is lm_eval's, their mean."""
     samples = [
-        {"acc": float(i % 2), "filter": name, "doc_id": i // 2, "prompt": i // 2}
+        {"acc": 0.25 + i % 2 / 2, "filter": name, "doc_id": i, "prompt": i, "resps": [["a", "b"]]}
         for name in ("x", "y")
-        for i in range(8)
+        for i in range(4)
     ]
     paths = [write_run(tmp_path / name, {"t": samples}) for name in "ab"]
     for path in paths:

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 import lmx_tasks
-from lmx_metrics import structure
+from lmx_metrics import format_score, structure
 from lmx_metrics.aggregation import average, by_domain
 from lmx_metrics.golden import TracedText
+from lmx_metrics.structure import DEFAULT_SPEC as SPEC
 from lmx_plugins.errors import UserError
 from lmx_tasks.constraint50 import utils
 
@@ -77,8 +78,6 @@ def test_the_prompts() -> None:
 
 
 def test_the_segment_names_what_is_judged() -> None:
-    from lmx_metrics.structure import DEFAULT_SPEC as SPEC
-
     assert ", ".join(SPEC.headings) in utils.SEGMENT
     assert f"under {SPEC.max_tokens} tokens" in utils.SEGMENT
     assert utils.SEGMENT.endswith(f"The last line is exactly {SPEC.end_marker}")
@@ -89,19 +88,26 @@ def test_the_segment_names_what_is_judged() -> None:
 
 @pytest.mark.parametrize(
     ("name", "limit", "repeats"),
-    [("constraint50", 256, 1), ("constraint50_long", 512, 1), ("constraint50_repeats", 256, 5)],
+    [
+        ("constraint50", 256, 1),
+        ("constraint50_long", 512, 1),
+        ("constraint50_repeats", 256, 5),
+        ("constraint50_seed", 256, 1),
+        ("constraint50_z0", 256, 1),
+    ],
 )
 def test_lm_eval_loads_the_task(name: str, limit: int, repeats: int) -> None:
     task = manager().load([name])["tasks"][name]
     settings = {"until": [], "max_gen_toks": limit, "do_sample": True, "temperature": 0.7, "top_p": 0.95}
     assert task.config.generation_kwargs == settings
     assert task.config.repeats == repeats
-    assert task.config.metadata["version"] == task.VERSION == 1.0
+    version = 1.0 if name in ("constraint50_seed", "constraint50_z0") else 2.0
+    assert task.config.metadata["version"] == task.VERSION == version
     assert len(task.eval_docs) == 50
 
 
 def test_the_tag_finds_all_variants() -> None:
-    names = {"constraint50", "constraint50_long", "constraint50_repeats"}
+    names = {f"constraint50{kind}" for kind in ("", "_long", "_repeats", "_seed", "_z0")}
     assert set(manager().load(["lmx"])["tasks"]) == names
 
 
@@ -113,6 +119,42 @@ def test_every_metric_is_declared_with_its_direction() -> None:
     assert direction["all_strict"] is True
     assert direction["chars_after_marker"] is direction["truncated_before_marker"] is False
     assert direction["n_tokens"] is None
+
+
+def test_the_segment_of_the_study_asks_for_what_its_score_wants() -> None:
+    for heading in SPEC.headings:
+        assert f"{heading}:" in utils.SEED_SEGMENT
+        assert f"{heading}:" not in utils.SEGMENT
+    rules = utils.SEGMENT.splitlines()[1:]
+    assert utils.SEED_SEGMENT.splitlines()[1:] == rules  # the same rules, but for the headings
+    assert rules[-2:] == utils.Z0_SEGMENT.splitlines()
+    for example in utils.load_prompts()["examples"]:
+        answer = utils.doc_to_target_seed(example)
+        assert format_score.score(answer)["format_score_0_5"] == 5
+        assert structure.score(answer)["all_strict"] == 1
+        assert format_score.score(utils.doc_to_target(example))["format_score_0_5"] < 5
+
+
+def test_the_study_s_layout_through_lm_eval() -> None:
+    answer = GOOD.replace("\n", ":\n", 1)
+    for heading in SPEC.headings[1:]:
+        answer = answer.replace(f"\n{heading}\n", f"\n{heading}:\n")
+    results = evaluate(lambda n: traced(answer if n else GOOD), task="constraint50_seed", limit=2, num_fewshot=1)
+    values = results["results"]["constraint50_seed"]
+    assert (values["format_score_0_5,none"], values["all_strict,none"]) == ((5 + 2) / 2, 1)
+    assert "Readout:\n- " in results["asked"][0][0]
+
+
+def test_without_a_layout_only_length_and_marker_count() -> None:
+    answers = ["Warm water wakes seeds.\n<END>", "Warm water wakes seeds. <END>"]
+    results = evaluate(lambda n: traced(answers[n], n=40), task="constraint50_z0", limit=2)
+    values = results["results"]["constraint50_z0"]
+    assert (values["all_strict,none"], values["end_marker_strict,none"], values["length_strict,none"]) == (0.5, 0.5, 1)
+    assert not any(name.startswith(("headings", "layout_score", "format_")) for name in values)
+    assert results["asked"][0][0].endswith(f".\n\n{utils.Z0_SEGMENT}")
+    task = manager().load(["constraint50_z0"])["tasks"]["constraint50_z0"]
+    doc = {"id": "a", "domain": "b", "prompt": "c"}
+    assert set(task.aggregation()) == set(utils.process_results_z0(doc, [[GOOD, GOOD]]))
 
 
 def test_the_trace_reaches_the_metrics() -> None:

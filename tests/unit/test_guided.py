@@ -1,12 +1,14 @@
 """Guided decoding on mock models: identities, budgets, accounting, and what each model has been fed."""
 
 import dataclasses
+import itertools
+from types import SimpleNamespace
 
 import pytest
 
 from lmx_models.decoding.autoregressive import autoregressive
 from lmx_models.decoding.guided import GuidedConfig, Translation, guided
-from lmx_models.decoding.policies import POLICIES, PolicyConfig
+from lmx_models.decoding.policies import POLICIES, Point, PolicyConfig
 from lmx_models.engine.sampling import Sampling, stream
 from lmx_plugins.errors import UserError
 from tests.unit.decoding_tools import EOS, drive, hashed, stopping, text_of
@@ -71,7 +73,7 @@ def test_every_token_is_what_its_source_says_given_the_whole_text(policy, seed):
             assert generation.tokens[i] == expected
     # A switch feeds only what the other model has not seen.
     assert max(fed.values()) <= len(PROMPT) + len(generation.tokens)
-    if policy not in ("ramp", "random"):  # those may by chance never fire on a short text
+    if policy not in ("ramp", "ramp_spaced", "random"):  # those may by chance never fire on a short text
         assert any(segment.source == "oracle" for segment in generation.segments)
 
 
@@ -105,30 +107,50 @@ def test_the_limit_cuts_the_oracle_too():
     assert (len(generation.tokens), generation.finish) == (40, "length")
 
 
-def test_ramp_lets_the_base_write_a_step_between_draws():
-    generation, _ = run(GuidedConfig(c=99, k=3), PolicyConfig("ramp", step_size=5), seed=3, stop=stopping(200))
-    for one, next_one in zip(generation.segments, generation.segments[1:], strict=False):
-        if one.source == "base":
-            assert next_one.source == "oracle"
-            assert (one.end - one.start) % 5 == 0
-        elif one.end - one.start < 3:
-            assert one.end == len(generation.tokens)
+ENDLESS = {name: hashed(name, eos_bias=-99) for name in MODELS}
+
+
+@pytest.mark.parametrize("policy", ["ramp", "ramp_spaced"])
+def test_between_draws_the_base_writes_a_step(policy):
+    config = PolicyConfig(policy, step_size=5)
+    generation, _ = run(GuidedConfig(c=99, k=3), config, seed=3, stop=stopping(200), models=ENDLESS)
+    whole = [one for one in generation.segments if one.end < 200]
+    assert {(one.end - one.start) % (5 if one.source == "base" else 3) for one in whole} == {0}
+    follow = [a.source == b.source == "oracle" for a, b in itertools.pairwise(whole)]
+    assert any(follow) == (policy == "ramp")
+    asked = [one["at"] for one in generation.extra["consultations"]]
+    assert asked == [one.start for one in generation.segments if one.source == "oracle"]  # a segment for each
+
+
+def asks_again(policy: str, **settings) -> bool:
+    """Tell whether consultations of a text follow each other without a base token between them."""
+    config = PolicyConfig(policy, threshold={"margin": 1.0, "top_p": 1.0}.get(policy, 0.01), **settings)
+    generation, _ = run(GuidedConfig(c=99, k=3), config, stop=stopping(120), models=ENDLESS)
+    asked = [one["at"] for one in generation.extra["consultations"]]
+    assert len(asked) > 1
+    return any(b - a == 3 for a, b in itertools.pairwise(asked))
+
+
+def test_which_policies_consult_again_at_once():
+    again = ["ramp", "entropy", "varentropy", "margin", "top_p", "quantile", "always"]
+    assert [policy for policy in POLICIES if policy not in ("never", "step_boundary") and asks_again(policy)] == again
+    assert not any(asks_again(policy, every=1, prob=1.0) for policy in ("fixed", "random"))
+
+
+def test_after_an_oracle_that_writes_nothing_the_base_writes_a_step():
+    policy = POLICIES["ramp"](PolicyConfig("ramp", step_size=4))
+    rng = SimpleNamespace(random=lambda: 0.0)  # every draw fires
+    points = [Point(i, 100, "", None, False, rng) for i in range(9)]
+    assert [policy(point) for point in points] == [True, False, False, False, True, False, False, False, True]
 
 
 def test_ramp_draws_with_the_published_probability():
     """u < 0.3 + 0.7 i / max: over many texts, how often the first draw fires, and how often one past half way."""
-    endless = {name: hashed(name, eos_bias=-99) for name in MODELS}
-    first = sum(run(seed=seed, models=endless)[0].segments[0].source == "oracle" for seed in range(200)) / 200
-    assert abs(first - 0.3) < 0.1  # three standard errors
-    asked = [
-        any(
-            one["at"] == 20
-            for one in run(GuidedConfig(c=1), PolicyConfig("ramp"), seed=s, models=endless)[0].extra["consultations"]
-        )
-        for s in range(300)
-    ]
+    texts = [run(GuidedConfig(c=1), seed=s, models=ENDLESS)[0].extra["consultations"] for s in range(300)]
+    asked = [one[0]["at"] if one else None for one in texts]
+    assert abs(asked.count(0) / 300 - 0.3) < 0.08  # three standard errors
     # c=1 and step 10: fires at 20 if neither 0 nor 10 did: .7 * (1 - .475) * .65
-    assert abs(sum(asked) / 300 - 0.7 * 0.525 * 0.65) < 0.08
+    assert abs(asked.count(20) / 300 - 0.7 * 0.525 * 0.65) < 0.08
 
 
 def test_handback_at_a_new_line_and_when_confident():
@@ -209,6 +231,16 @@ def test_another_tokenizer_hands_over_whole_characters():
     assert stop.text(generation.tokens) == "caf\u00e9 ol\u00e9!"
     assert [one["tokens"] for one in generation.extra["consultations"]][:2] == [3, 3]
     assert generation.finish == "eos"
+    # Four tokens a consultation count as four against the oracle's budget, though they are three of the base's.
+    generation, _ = run(
+        GuidedConfig(c=INF, k=4, max_oracle_tokens=6),
+        PolicyConfig("always"),
+        models={"base": hashed("base", eos_bias=-99), "oracle": oracle},
+        stop=stop,
+        translation=translation,
+    )
+    assert [one["oracle_tokens"] for one in generation.extra["consultations"]] == [4, 2]
+    assert [one["tokens"] for one in generation.extra["consultations"]] == [3, 1]
     # An oracle whose context is full is not asked; the base goes on alone.
     full = dataclasses.replace(translation, max_length=1)
     generation, fed = run(GuidedConfig(c=3, k=4), PolicyConfig("always"), models=MODELS, stop=stop, translation=full)

@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
-from lmx_analysis.guided_export import FIELDS, read_export, records, write_jsonl
-from lmx_analysis.guided_runs import find_guided_runs
+from lmx_analysis.guided_export import FIELDS, read_export, records
+from lmx_analysis.guided_runs import find_guided_runs, guided_texts
 from lmx_cli.main import app
+from lmx_files import jsonl
 from lmx_plugins.errors import UserError
 from tests.unit.guided_tools import answer, write_guided_run
 
-PIECES = [("base", "2 + 2", 3), ("oracle", " is", 1), ("base", " \u2264 ", 2), ("oracle", "4", 1)]
+PIECES = [("base", "2 + 2", 3), ("oracle", " is", 2), ("base", " \u2264 ", 2), ("oracle", "4", 1)]
 GOLDEN = (
     '{"c": 2, "k": 5, "base_model_id": "small", "oracle_model_id": "large", "prompt": "question 7", '
     '"result": "2 + 2 is \u2264 4", "ground_truth": "4", "parsed_answer": "4", "interleaved_outputs": ['
-    '{"source": "base", "text": "2 + 2"}, {"source": "oracle", "text": " is"}, {"source": "base", "text": " \u2264 "}, '
-    '{"source": "oracle", "text": "4"}], "cheat_positions": [3, 6], "total_tokens_generated": 7}\n'
+    '{"model_type": "base", "output": "2 + 2"}, {"model_type": "oracle", "output": " is", "oracle_tokens": 2, '
+    '"oracle_tokens_normalized": 0.25}, {"model_type": "base", "output": " \u2264 "}, '
+    '{"model_type": "oracle", "output": "4", "oracle_tokens": 1, "oracle_tokens_normalized": 0.125}], '
+    '"cheat_positions": [3, 7], "total_tokens_generated": 8}\n'
     '{"c": 2, "k": 5, "base_model_id": "small", "oracle_model_id": "large", "prompt": "question 8", "result": "no", '
-    '"ground_truth": "5", "parsed_answer": null, "interleaved_outputs": [{"source": "base", "text": "no"}], '
+    '"ground_truth": "5", "parsed_answer": null, "interleaved_outputs": [{"model_type": "base", "output": "no"}], '
     '"cheat_positions": [], "total_tokens_generated": 2}\n'
 )
 
@@ -50,9 +55,43 @@ def test_round_trip(tmp_path: Path) -> None:
     lines = exported(run(tmp_path / "run"), tmp_path / "out.jsonl")
     assert [tuple(line) for line in lines] == [FIELDS, FIELDS]
     for line in lines:
-        assert "".join(piece["text"] for piece in line["interleaved_outputs"]) == line["result"]
-    write_jsonl(tmp_path / "again.jsonl", lines)
+        assert "".join(piece["output"] for piece in line["interleaved_outputs"]) == line["result"]
+    jsonl.write(tmp_path / "again.jsonl", lines)
     assert (tmp_path / "again.jsonl").read_bytes() == (tmp_path / "out.jsonl").read_bytes()
+
+
+@dataclass
+class Stats:
+    """The record that the study's scripts make of a line: exactly these fields, each optional."""
+
+    c: Any = 0
+    k: Any = 1
+    base_model_id: str = ""
+    oracle_model_id: str = ""
+    prompt: str = ""
+    result: str = ""
+    ground_truth: str = ""
+    parsed_answer: str = ""
+    interleaved_outputs: list[dict[str, Any]] = field(default_factory=list)
+    cheat_positions: list[int] = field(default_factory=list)
+    total_tokens_generated: int = 0
+
+
+def test_a_script_of_the_study_can_walk_through_the_pieces(tmp_path: Path) -> None:
+    """It joins the pieces, and takes one position for each piece of the oracle, also where they follow each other."""
+    pieces = [("oracle", "a", 2), ("oracle", "b", 1), ("base", "c", 3), ("oracle", "d", 2)]
+    exported(write_guided_run(tmp_path / "run", [answer(0, pieces, acc=1.0)]), tmp_path / "out.jsonl")
+    for line in (tmp_path / "out.jsonl").read_text().splitlines():
+        stats = Stats(**json.loads(line))
+        before, seen = "", []
+        for one in stats.interleaved_outputs:
+            if one["model_type"] == "oracle":
+                share = one["oracle_tokens"] / stats.total_tokens_generated
+                assert one["oracle_tokens_normalized"] == share
+                seen.append((stats.cheat_positions.pop(0), before, share))
+            before += one["output"]
+        assert (before, stats.cheat_positions) == (stats.result, [])
+        assert seen == [(0, "", 0.25), (2, "a", 0.125), (6, "abc", 0.25)]
 
 
 def test_no_limit_is_a_word(tmp_path: Path) -> None:
@@ -89,7 +128,7 @@ def test_repeats(tmp_path: Path) -> None:
 def test_traces_elsewhere(tmp_path: Path) -> None:
     folder = run(tmp_path / "run")
     elsewhere = next(folder.glob("traces_*")).rename(tmp_path / "elsewhere.jsonl")
-    with pytest.raises(UserError, match="1 texts and 0 traces"):
+    with pytest.raises(UserError, match=r"toy: 2 of 2 texts have no trace: 2 without any.*--traces"):
         exported(folder, tmp_path / "out.jsonl")
     assert not (tmp_path / "out.jsonl").exists()
     assert len(exported(folder, tmp_path / "out.jsonl", "--traces", str(elsewhere))) == 2
@@ -105,7 +144,7 @@ def test_a_failed_export_leaves_the_old_file(tmp_path: Path) -> None:
         raise UserError("half way")
 
     with pytest.raises(UserError, match="half way"):
-        write_jsonl(output, broken())
+        jsonl.write(output, broken())
     assert output.read_text() == "old"
     assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["out.jsonl"]
 
@@ -130,3 +169,26 @@ def test_read_names_missing_fields(tmp_path: Path) -> None:
     (tmp_path / "bad.jsonl").write_text('{"c": 1}\n')
     with pytest.raises(UserError, match="answer 1: no k, base_model_id"):
         list(read_export(tmp_path / "bad.jsonl"))
+
+
+def test_two_runs_that_share_a_traces_file_do_not_mix(tmp_path: Path) -> None:
+    """By key alone the run that wrote little by its oracle was given the shares of the one that wrote all by it."""
+    folders, lines = [], ""
+    for number, pieces in enumerate(([("base", "a b c d", 4), ("oracle", " e", 1)], [("oracle", "f g h", 3)])):
+        stamp = f"2026-01-02T03-04-0{number}.000000"
+        answers = [answer(doc, [*pieces, ("base", f" {doc}", 0)], acc=1.0) for doc in range(2)]
+        answers.append(answer(2, [(("base", "oracle")[number], "same", 2)], acc=1.0))
+        folders.append(write_guided_run(tmp_path / str(number), answers, stamp=stamp))
+        (own,) = folders[-1].glob("traces_*")
+        lines += own.read_text()
+        own.unlink()
+    (tmp_path / "traces.jsonl").write_text(lines)  # as `traces=FILE` for both leaves them
+    for folder, share in zip(folders, (0.2, 1.0), strict=True):
+        (run,), _ = find_guided_runs([folder], traces=tmp_path / "traces.jsonl")
+        notes: list[str] = []
+        found = list(guided_texts(run, "toy", notes=notes))
+        assert {text.oracle_tokens / len(text.tokens) for text in found} == {share}
+        assert [text.doc_id for text in found] == [0, 1]
+        assert len(notes) == 1
+        assert "1 with several that differ" in notes[0]
+        assert notes[0].endswith("Left out: 1 document: 2")

@@ -1,5 +1,6 @@
 """Guided decoding with a base or an oracle on a server, on mock models: the same texts as with both at hand."""
 
+import dataclasses
 import math
 
 import pytest
@@ -302,3 +303,30 @@ def test_a_beginning_that_the_server_adds_itself_is_not_sent():
     assert codec.text([256, 72, 105]) == "Hi"
     assert codec.text("<s>Hi") == "Hi"
     assert codec.tokens("caf\ufffd", None, 4, False) == list(b"caf")
+
+
+def test_a_budget_counts_the_oracles_own_tokens_where_only_its_server_knows_them():
+    """The server of another tokenizer counts two tokens for each of the base's."""
+
+    class Double(Servers):
+        def __call__(self, request: Generate) -> Reply:
+            half = dataclasses.replace(request, n=max(1, request.n // 2))
+            reply = super().__call__(half)
+            return dataclasses.replace(reply, completion_tokens=2 * len(reply.tokens))
+
+    endless = {name: hashed(name, eos_bias=-99) for name in MODELS}
+    spent = {}
+    for text in (True, False):
+        decoding = guided(
+            PROMPT,
+            GuidedConfig(c=float("inf"), k=4, max_oracle_tokens=10),
+            POLICIES["fixed"](PolicyConfig("fixed", every=3)),
+            Sampling(),
+            stopping(),
+            stream(1),
+            stream(2),
+            remote_oracle=Remote(EOS, text=text),
+        )
+        generation = drive_with(decoding, Double(endless) if text else Servers(endless), endless)
+        spent[text] = [(one["tokens"], one["oracle_tokens"]) for one in generation.extra["consultations"]]
+    assert spent == {True: [(2, 4), (2, 4), (1, 2)], False: [(4, 4), (4, 4), (2, 2)]}

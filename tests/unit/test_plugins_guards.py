@@ -57,7 +57,7 @@ class Tracker:
 
     def save_results_samples(self, task_name, samples):
         text = "".join(json.dumps(s) + "\n" for s in samples)
-        self._save(f"samples_{task_name}_1.jsonl", text[: 3 if self.fails == "truncated" else None])
+        self._save(f"samples_{task_name}_1.jsonl", text[: {"truncated": 3, "torn": -4}.get(self.fails)])
 
     def _save(self, name, text):
         if self.fails is not True:
@@ -100,6 +100,13 @@ def test_truncated_results_are_noticed(tracker_class, tmp_path):
     tracker.save_results_aggregated({"a": 1})
     tracker.save_results_samples("t", [{"a": 1}, {"a": 2}])
     assert guards.lost == ["the results", "the samples of t"]
+
+
+def test_samples_whose_last_line_is_cut_are_noticed(tracker_class, tmp_path):
+    tracker = tracker_class(output_path=str(tmp_path))
+    tracker.fails = "torn"
+    tracker.save_results_samples("t", [{"a": 1}, {"a": 2}])
+    assert guards.lost == ["the samples of t"]
 
 
 def test_no_output_path_saves_nothing_and_loses_nothing(tracker_class):

@@ -58,7 +58,7 @@ def test_half_removed_lmx_leaves_lm_eval_alone(tmp_path, fake_lm_eval):
 
 def test_hooks_run_after_their_module_and_once(tmp_path, fake_lm_eval):
     hook = "def {0}(module): print('after', module.__name__)\n"
-    fake_hooks(tmp_path, hook.format("install_excepthook"), hook.format("register_models"))
+    fake_hooks(tmp_path, hook.format("prepare"), hook.format("register_models"))
     done = python("import lm_eval.models, lm_eval", tmp_path)
     assert done.stderr == ""
     assert done.stdout.splitlines() == [
@@ -70,7 +70,7 @@ def test_hooks_run_after_their_module_and_once(tmp_path, fake_lm_eval):
 
 
 def test_failing_hook_only_warns(tmp_path, fake_lm_eval):
-    fake_hooks(tmp_path, "def install_excepthook(module): 1 / 0\n", "raise RuntimeError('half written')\n")
+    fake_hooks(tmp_path, "def prepare(module): 1 / 0\n", "raise RuntimeError('half written')\n")
     done = python("import lm_eval.models; print('fine')", tmp_path)
     assert done.returncode == 0
     assert done.stdout.endswith("fine\n")

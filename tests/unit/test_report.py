@@ -94,7 +94,7 @@ def test_a_sample_logged_twice_is_shown_once_and_counted(tmp_path):
     _, data = build(tmp_path, run)
     assert [row["r"][0]["x"] for row in rows(data)] == [["first"]]
     assert doubles(data["column-0-0-0"]) == [1.0]
-    assert "1 samples were logged twice" in parsed(data, "meta")["notes"][0]
+    assert "1 document: 0 logged more than once" in parsed(data, "meta")["notes"][0]
 
 
 def test_likelihood_samples_show_their_continuations(tmp_path):
@@ -125,7 +125,7 @@ def test_a_trace_of_another_text_is_left_out(tmp_path):
     _, data = build(tmp_path, run)
     assert "t" not in rows(data)[0]["r"][0]
     meta = parsed(data, "meta")
-    assert "1 traces are of other texts" in meta["notes"][0]
+    assert "toy: 1 of 2 texts have no trace: 1 only with one of another text" in meta["notes"][0]
     assert meta["runs"][0]["cost"]["tasks"] == {}, "a mean over half of the texts is no mean of the task"
 
 

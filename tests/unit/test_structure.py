@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from lmx_metrics import structure
+from lmx_metrics import format_score, structure
 from lmx_metrics.golden import TracedText
 from lmx_metrics.structure import CONSTRAINTS, SectionSpec, State, judge, judged_text, score
 from lmx_metrics.text import count_sentences, count_tokens, split_reasoning, stem
@@ -59,8 +59,11 @@ def test_verifiers_never_raise_and_strict_implies_loose(text: str) -> None:
                 assert 0 <= verdict.span[0] <= verdict.span[1] <= len(whole)
     values = score(text)
     assert values["all_strict"] <= values["all_loose"]
-    assert 0 <= values["seed_score"] <= 5
+    assert 0 <= values["layout_score_0_5"] <= 5
     assert all(isinstance(value, float) for value in values.values())
+    flags = format_score.score(text)
+    assert flags["format_score_0_5"] == sum(flags[name] for name in format_score.FLAGS)
+    assert {flags[name] for name in format_score.FLAGS} <= {0.0, 1.0}
 
 
 @given(TEXTS)
@@ -189,6 +192,8 @@ def test_long_text_is_judged_in_linear_time() -> None:
         " " * 200000,
         "**" * 100000,
         "A. " * 60000,
+        "Controls:\n- x" + "\n?" * 60000,
     ):
         score(text)
+        format_score.score(text)
     assert time.perf_counter() - start < 20

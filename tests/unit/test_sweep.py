@@ -14,7 +14,7 @@ import pytest
 
 from lmx_cli import sweep as command
 from lmx_cli.main import main
-from lmx_runs.sweep import executors, flags
+from lmx_runs.sweep import executors, flags, plan
 from lmx_runs.sweep.state import State
 from tests import sweep_tools as tools
 
@@ -24,6 +24,7 @@ def lmx(monkeypatch, capsys, tmp_path):
     """Run `lmx` in this process with the stand-in; return its exit status and what it printed."""
     monkeypatch.setattr(flags, "RUN", (str(tools.fake_run(tmp_path)),))
     monkeypatch.setattr(command, "_report", lambda *_: None)
+    monkeypatch.setattr(plan, "check_names", lambda *_: None)  # the stand-in has names of its own
 
     def run(*arguments):
         monkeypatch.setattr(sys, "argv", ["lmx", *map(str, arguments)])

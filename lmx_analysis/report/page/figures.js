@@ -168,6 +168,7 @@ const COST_NAMES = {
   kept: 'tokens kept per text',
   fed: 'tokens fed per text',
   seconds: 'decoding seconds per text',
+  model_seconds: 'seconds of forwards per text',
   evaluation: 'seconds of the whole evaluation',
 };
 

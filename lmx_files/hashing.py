@@ -1,0 +1,30 @@
+"""Hashes of files and texts: SHA-256, in hexadecimal digits."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from lmx_files.reading import open_regular, reason
+from lmx_plugins.errors import UserError
+
+
+def sha256(path: Path) -> str:
+    """Return the SHA-256 of a file.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    digest = hashlib.sha256()
+    with open_regular(path) as file:
+        try:
+            while block := file.read(1 << 20):
+                digest.update(block)
+        except OSError as error:
+            raise UserError(f"cannot read {path}: {reason(error)}") from error
+    return digest.hexdigest()
+
+
+def sha256_of_text(text: str) -> str:
+    """Return the SHA-256 of a text in UTF-8; half a surrogate pair counts as its three bytes."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

@@ -1,0 +1,1 @@
+"""Published algorithms in a few lines each, beside ours, token for token on the shipped tiny models."""
