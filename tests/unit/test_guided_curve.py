@@ -5,12 +5,14 @@ from __future__ import annotations
 import csv
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
 from lmx_analysis import figures
+from lmx_analysis.guided_curve import groups
 from lmx_analysis.guided_curve.curve import guided_curve
 from lmx_analysis.guided_curve.model import Options
 from lmx_cli.main import app
@@ -235,3 +237,17 @@ def test_without_matplotlib_the_extra_is_named(sweep: Path, tmp_path: Path, monk
     assert isinstance(outcome.exception, UserError)
     assert "lmx-eval[plots]" in str(outcome.exception)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("metadata", "said"),
+    [
+        ({"metric_kinds": {"solved": "rate"}}, True),
+        ({"metric_kinds": ["solved"]}, False),
+        ("solved", False),
+        (None, False),
+    ],
+)
+def test_only_a_mapping_declares_what_a_metric_is(metadata, said):
+    run = SimpleNamespace(results={"configs": {"t": {"metadata": metadata}}})
+    assert groups._declared([run], ["t", "absent"], "solved") is said
