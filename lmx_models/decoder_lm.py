@@ -117,7 +117,7 @@ class DecoderLM(Ranks, FamilyModels, JournaledLM):
         # Bad values are refused before any weights are loaded.
         self._configs(self.settings)
         check_asked(asked())
-        self._check_generation(asked().gen_kwargs)
+        self._check_generation(asked())
         for name in self.own_arguments:
             kwargs.pop(name, None)
         self.notes: list[str] = []
@@ -152,7 +152,7 @@ class DecoderLM(Ranks, FamilyModels, JournaledLM):
     def begin_evaluation(self, asked: Asked) -> None:
         """Forget what an earlier evaluation left in the statistics, and take its seed unless the model has its own."""
         super().begin_evaluation(asked)
-        self._check_generation(asked.gen_kwargs)
+        self._check_generation(asked)
         self._start_counting()
         if self._seed_from != FROM_ARGUMENT and asked.seed is not None:
             self.seed, self._seed_from = asked.seed, FROM_FLAG
@@ -233,7 +233,7 @@ class DecoderLM(Ranks, FamilyModels, JournaledLM):
             "model": self._asked_name,
             "settings": self.describe(),
             "settings_by_task": self._by_task,
-            "device": str(self.device),
+            "device": "cpu" if self.device.type == "cpu" else str(self.device),  # accelerate numbers its ranks there
             "threads": threads.chosen() | {"torch": torch.get_num_threads()},
             "seed": self.seed,
             "seed_from": self._seed_from,
