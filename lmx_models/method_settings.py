@@ -121,4 +121,6 @@ class MethodSettings:
             try:
                 self._configs({**self.settings, **self._generation({**own, **(given or {})})[0]})
             except UserError as error:
-                raise UserError(f"task {task}: {error}") from error if task else error
+                if not task:
+                    raise
+                raise UserError(f"task {task}: {error}") from error

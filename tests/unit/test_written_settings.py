@@ -76,12 +76,14 @@ def test_in_groups_tags_and_included_files_too(folder, monkeypatch):
     (folder / "group.yaml").write_text("group: written_group\ntask: [right, written]\n")
     (folder / "outer.yaml").write_text("group: written_outer\ntask:\n- group: inner\n  task: [right, written]\n")
     for name in ("written_tag", "written_group", "written_outer"):
-        with pytest.raises(UserError, match="^task written: max_gen_toks=1.5"):
+        with pytest.raises(UserError, match=r"^task written: max_gen_toks=1\.5"):
             evaluate(folder, monkeypatch, [name])
     with pytest.raises(pytest.fail.Exception, match="looked for weights"):
         evaluate(folder, monkeypatch, ["right"])
     with pytest.raises(pytest.fail.Exception, match="looked for weights"):
         evaluate(folder, monkeypatch, gen_kwargs={"max_gen_toks": 3})  # replaces the mistake, as in lm_eval
+    with pytest.raises(UserError, match=r"^max_gen_toks=2\.5"):
+        evaluate(folder, monkeypatch, gen_kwargs={"max_gen_toks": 2.5})  # not the task's
 
 
 def test_a_key_that_stands_twice_in_a_task_s_file(folder, monkeypatch):
