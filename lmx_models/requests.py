@@ -69,6 +69,7 @@ def read_generation(gen_kwargs: Mapping[str, Any], default_limit: int) -> tuple[
         if is_none(given["temperature"]):
             raise UserError("temperature=None: a number is needed")
         given["temperature"] = read_float("temperature", given["temperature"])
+        Sampling(given["temperature"])  # lm_eval makes negative ones greedy
     until = [string for string in read_texts("until", gen_kwargs.get("until")) if string]
     sampled = gen_kwargs.get("do_sample")
     if not is_none(sampled):
