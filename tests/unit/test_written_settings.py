@@ -105,7 +105,7 @@ def test_a_key_that_stands_twice_in_a_task_s_file(folder, monkeypatch):
     ],
 )
 def test_what_lm_eval_itself_fails_with_is_one_line_for_any_model(settings, message):
-    from lm_eval.api.task import TaskConfig
+    from lm_eval.config.task import TaskConfig
 
     with pytest.raises(UserError, match=message):
         TaskConfig(task="written", generation_kwargs=settings)
