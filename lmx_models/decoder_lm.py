@@ -11,11 +11,12 @@ from typing import Any, ClassVar
 
 import torch
 from lm_eval.api.instance import Instance
+from lm_eval.models.huggingface import HFLM
 from tqdm import tqdm
 
-from lmx_files.values import read_int
+from lmx_files.values import read_bool, read_int
 from lmx_models import zoo
-from lmx_models.arguments import fields_of, refuse_unknown
+from lmx_models.arguments import fields_of, read_as_declared, refuse_unknown
 from lmx_models.completion import Completion
 from lmx_models.decoding.base import Decoding
 from lmx_models.decoding.stopping import Stopping
@@ -110,6 +111,7 @@ class DecoderLM(Ranks, FamilyModels, JournaledLM):
                 raise UserError(f"{name}={kwargs[name]} is not supported by --model {self.method}: {mend}")
         if kwargs.get("attn_implementation") is not None and kwargs["attn_implementation"] not in ATTENTION:
             raise unknown("attn_implementation", str(kwargs["attn_implementation"]), ATTENTION)
+        kwargs, self_check = read_as_declared(HFLM.__init__, kwargs), read_bool("self_check", self_check)
         kwargs["device"] = usable_device(kwargs.get("device"))
         self.seed, self._seed_from = chosen_seed(seed)
         names = (*settings, "do_sample")
@@ -117,7 +119,7 @@ class DecoderLM(Ranks, FamilyModels, JournaledLM):
         # Bad values are refused before any weights are loaded.
         self._configs(self.settings)
         check_asked(asked())
-        self._check_generation(asked().gen_kwargs)
+        self._check_generation(asked())
         for name in self.own_arguments:
             kwargs.pop(name, None)
         self.notes: list[str] = []
@@ -152,10 +154,10 @@ class DecoderLM(Ranks, FamilyModels, JournaledLM):
     def begin_evaluation(self, asked: Asked) -> None:
         """Forget what an earlier evaluation left in the statistics, and take its seed unless the model has its own."""
         super().begin_evaluation(asked)
-        self._check_generation(asked.gen_kwargs)
+        self._check_generation(asked)
         self._start_counting()
         if self._seed_from != FROM_ARGUMENT and asked.seed is not None:
-            self.seed, self._seed_from = asked.seed, FROM_FLAG
+            self.seed, self._seed_from = read_int("--seed", asked.seed, least=0), FROM_FLAG
 
     def _start_counting(self) -> None:
         self.statistics = RunStatistics()
@@ -233,7 +235,7 @@ class DecoderLM(Ranks, FamilyModels, JournaledLM):
             "model": self._asked_name,
             "settings": self.describe(),
             "settings_by_task": self._by_task,
-            "device": str(self.device),
+            "device": "cpu" if self.device.type == "cpu" else str(self.device),  # accelerate numbers its ranks there
             "threads": threads.chosen() | {"torch": torch.get_num_threads()},
             "seed": self.seed,
             "seed_from": self._seed_from,
@@ -334,4 +336,4 @@ def chosen_seed(given: Any) -> tuple[int, str]:
     if given is not None:
         return read_int("seed", given, least=0), FROM_ARGUMENT
     flag = asked().seed
-    return (DEFAULT_SEED, FROM_DEFAULT) if flag is None else (read_int("--seed", flag), FROM_FLAG)
+    return (DEFAULT_SEED, FROM_DEFAULT) if flag is None else (read_int("--seed", flag, least=0), FROM_FLAG)

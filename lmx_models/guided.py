@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from lmx_files import jsonl
+from lmx_files.values import read_bool
 from lmx_models import zoo
 from lmx_models.arguments import build
 from lmx_models.decoder_lm import DEFAULT_MODEL, DecoderLM
@@ -85,7 +86,7 @@ class GuidedLM(DecoderLM):
         if self._fallback:
             self.notes.append(self._fallback)
             log.warning(self._fallback)
-        self._load_oracle(oracle, kwargs.get("self_check", True))
+        self._load_oracle(oracle, read_bool("self_check", kwargs.get("self_check", True)))
 
     def _find_oracle(self, oracle: str, kwargs: dict[str, Any]) -> None:
         """Look for the oracle before the base's weights are loaded."""

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 from lm_eval.api.instance import Instance
 
+from lmx_files.values import read_bool
 from lmx_models import zoo
 from lmx_models.arguments import fields_of
 from lmx_models.completion import Completion
@@ -108,7 +109,7 @@ class HybridLM(StagedLM):
         super().__init__(pretrained=main.model, seed=seed, revision=main.revision or "main", **kwargs)
         if stage is None:  # the halves of a cut graph have one seed, whatever they are evaluated with
             self._seed_from = seed_from
-        self._weights = self._load(resolved, main, kwargs.get("self_check", True))
+        self._weights = self._load(resolved, main, read_bool("self_check", kwargs.get("self_check", True)))
         for node in self.nodes:
             check_fit(node.method, self._weights_of(node), self._values(node, self.settings), f"node {node.name!r}")
         mine = _place(resolved[main.model, main.revision])

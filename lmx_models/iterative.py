@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from lm_eval.api.instance import Instance
 
+from lmx_files.values import read_bool
 from lmx_files.yaml import read_yaml
 from lmx_models import zoo
 from lmx_models.arguments import build, refuse_unknown
@@ -96,12 +97,10 @@ class IterativeLM(StagedLM):
         super().__init__(pretrained=pretrained, **self._method.fields(kwargs))
         self.weights = {self._method.roles[0]: self.main}
         if resolved is not None and oracle is not None:
-            same = resolved.pretrained == self.pretrained
-            self.weights["oracle"] = (
-                self.main
-                if same
-                else load_weights(resolved, oracle, self.model.dtype, self.device, kwargs.get("self_check", True))
-            )
+            self.weights["oracle"] = self.main
+            if resolved.pretrained != self.pretrained:
+                self_check = read_bool("self_check", kwargs.get("self_check", True))
+                self.weights["oracle"] = load_weights(resolved, oracle, self.model.dtype, self.device, self_check)
         check_fit(inner, self.weights, self.settings, f"inner={inner}")
         self._most_rounds = 0
 

@@ -18,6 +18,8 @@ from lmx_models.fingerprint import constructor_arguments
 from lmx_models.generation_defaults import with_model_defaults
 from lmx_models.loading import model_name
 from lmx_models.requests import COMMON_GEN_KWARGS, read_generation, sampling_of, without_neutral
+from lmx_plugins.errors import UserError
+from lmx_plugins.evaluation import Asked
 
 
 @functools.cache
@@ -110,9 +112,15 @@ class MethodSettings:
         refuse_unknown(given, allowed, f"generation argument of --model {self.method}")
         return read_generation(given, self.max_gen_toks)
 
-    def _check_generation(self, gen_kwargs: Any) -> None:
-        """Raise a `UserError` for mistakes in generation arguments that are known before the tasks are."""
-        if isinstance(gen_kwargs, str):
-            gen_kwargs = simple_parse_args_string(gen_kwargs)
-        if gen_kwargs:
-            self._configs({**self.settings, **self._generation(gen_kwargs)[0]})
+    def _check_generation(self, asked: Asked) -> None:
+        """Raise a `UserError` for mistakes in ``--gen_kwargs`` and in the settings of the tasks that are asked for."""
+        given = asked.gen_kwargs
+        if isinstance(given, str):
+            given = simple_parse_args_string(given)
+        for task, own in {"": {}, **asked.task_settings}.items():
+            try:
+                self._configs({**self.settings, **self._generation({**own, **(given or {})})[0]})
+            except UserError as error:
+                if not task:
+                    raise
+                raise UserError(f"task {task}: {error}") from error

@@ -69,6 +69,7 @@ def read_generation(gen_kwargs: Mapping[str, Any], default_limit: int) -> tuple[
         if is_none(given["temperature"]):
             raise UserError("temperature=None: a number is needed")
         given["temperature"] = read_float("temperature", given["temperature"])
+        Sampling(given["temperature"])  # lm_eval makes negative ones greedy
     until = [string for string in read_texts("until", gen_kwargs.get("until")) if string]
     sampled = gen_kwargs.get("do_sample")
     if not is_none(sampled):
@@ -98,7 +99,8 @@ def reasoning_of(end: str | int | None, tokenizer: Any, prompt: str) -> Reasonin
     """Return what is known of the reasoning that a model writes behind `prompt`.
 
     Args:
-        end: lm_eval's ``think_end_token``. A special token is looked for by its id, for it is not in the text.
+        end: lm_eval's ``think_end_token``. One that holds special tokens (``<|channel|>final<|message|>``) is looked
+            for by its ids, for they are not in the text.
     """
     if end is None or end == "":
         return None
@@ -106,9 +108,17 @@ def reasoning_of(end: str | int | None, tokenizer: Any, prompt: str) -> Reasonin
     begin = f"<{shown[2:]}" if shown.startswith("</") else ""
     tail = prompt.rstrip()
     opened = False if shown and tail.endswith(shown) else True if begin and tail.endswith(begin) else None
-    if isinstance(end, str) and end in getattr(tokenizer, "all_special_tokens", ()):
-        end = int(tokenizer.convert_tokens_to_ids(end))
+    if isinstance(end, str) and any(special in end for special in _special_tokens(tokenizer)):
+        ids = tuple(int(one) for one in tokenizer.encode(end, add_special_tokens=False))
+        return Reasoning(ids[0] if len(ids) == 1 else ids, begin, opened)
     return Reasoning(end, begin, opened)
+
+
+def _special_tokens(tokenizer: Any) -> set[str]:
+    """Return the tokens that a decoded text leaves out."""
+    added = getattr(tokenizer, "added_tokens_decoder", {}).values()
+    named = getattr(tokenizer, "all_special_tokens", ())
+    return {token for token in (*named, *(str(one) for one in added if one.special)) if token}
 
 
 def answer_of(stopping: Stopping, generation: Generation) -> str:

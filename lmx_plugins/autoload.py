@@ -22,6 +22,8 @@ AFTER_IMPORT = {
     "lm_eval.filters": ("bridge", "register_filters"),
     "lm_eval.tasks.manager": ("bridge", "add_task_folders"),
     "lm_eval.tasks": ("bridge", "add_task_folders"),  # where 0.4.11 has its task manager
+    "lm_eval.config.task": ("written_settings", "watch_tasks"),
+    "lm_eval.config.evaluate_config": ("written_settings", "watch_config"),
     "lm_eval.api.task": ("evaluation", "watch_requests"),
     "lm_eval.evaluator": ("evaluation", "watch_evaluator"),
     "lm_eval.loggers.evaluation_tracker": ("guards", "guard_output_path"),

@@ -14,9 +14,10 @@ import random
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from lmx_plugins import written_settings
 from lmx_plugins.documents import check_limit, check_samples, in_order
 from lmx_plugins.errors import UserError
 
@@ -28,6 +29,7 @@ class Asked:
     Attributes:
         seed: lm_eval's seed for torch, which is what ``hf`` samples with (``--seed`` sets it); None: none.
         gen_kwargs: as given. use_cache: a file of lm_eval's cache of responses. limit, samples: as given.
+        task_settings: generation settings in the tasks' files, by task; empty where the model is not a plugin's.
     """
 
     seed: int | None = None
@@ -35,6 +37,7 @@ class Asked:
     use_cache: str | None = None
     limit: Any = None
     samples: Any = None
+    task_settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 NOTHING = Asked()
@@ -95,6 +98,7 @@ def _announced(original: Callable[..., Any]) -> Callable[..., Any]:
             use_cache=given.get("use_cache"),
             limit=given.get("limit"),
             samples=given.get("samples"),
+            task_settings=_task_settings(given),
         )
         with _set(_asked, told):
             results = original(*args, **kwargs)
@@ -106,6 +110,12 @@ def _announced(original: Callable[..., Any]) -> Callable[..., Any]:
         return results
 
     return simple_evaluate
+
+
+def _task_settings(given: Mapping[str, Any]) -> Mapping[str, Mapping[str, Any]]:
+    if not written_settings.is_plugin(given.get("model")):
+        return {}
+    return written_settings.of_tasks(given.get("task_manager"), given.get("tasks"))
 
 
 def _begun(original: Callable[..., Any]) -> Callable[..., Any]:

@@ -13,12 +13,12 @@ class Reasoning:
     """What a model writes before its answer. Stop strings mean nothing there: they are for the answer.
 
     Attributes:
-        end: the text, or the id, behind which the answer begins.
+        end: the text, the id or the ids in a row, behind which the answer begins.
         begin: the text that opens a reasoning (``<think>``); empty: not known.
         open: True: the prompt ends with an opened reasoning; False: with a closed one; None: neither.
     """
 
-    end: str | int
+    end: str | int | tuple[int, ...]
     begin: str = ""
     open: bool | None = None
 
@@ -99,10 +99,11 @@ class Stopping:
             cut = self._cut(text)
             return cut, len(text) - len(cut)
         end = self.reasoning.end
-        if isinstance(end, int):
-            parts, between = _parts(tokens, end, self.decode), len(self.decode([end]))
-        else:
+        if isinstance(end, str):
             parts, between = self.decode(tokens).split(end), len(end)
+        else:
+            ids = (end,) if isinstance(end, int) else end
+            parts, between = _parts(tokens, ids, self.decode), len(self.decode(ids))
         answer = None
         for i, part in enumerate(parts):
             if i == 0 and self.reasoning.open is not False:
@@ -121,8 +122,11 @@ class Stopping:
         return any(string and string in tail for string in self.strings) and self._answer(tokens)[1] > 0
 
 
-def _parts(tokens: Sequence[int], end: int, decode: Callable[[Sequence[int]], str]) -> list[str]:
-    """Return the texts between the tokens `end`."""
-    ends = [i for i, token in enumerate(tokens) if token == end]
-    starts = [0, *(i + 1 for i in ends)]
-    return [decode(tokens[start:stop]) for start, stop in zip(starts, [*ends, len(tokens)], strict=True)]
+def _parts(tokens: Sequence[int], end: tuple[int, ...], decode: Callable[[Sequence[int]], str]) -> list[str]:
+    """Return the texts between the places where the tokens `end` stand in a row."""
+    parts, start, n = [], 0, len(end)
+    for i in range(len(tokens) - n + 1):
+        if i >= start and tuple(tokens[i : i + n]) == end:
+            parts.append(decode(tokens[start:i]))
+            start = i + n
+    return [*parts, decode(tokens[start:])]

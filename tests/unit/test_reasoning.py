@@ -1,7 +1,10 @@
 """Reasoning before the answer: stop strings mean nothing in it, and one that does not end is no answer."""
 
+import copy
+
 import pytest
 from lm_eval.models.huggingface import HFLM
+from transformers import AddedToken
 
 from lmx_models import zoo
 from lmx_models.autoregressive import AutoregressiveLM
@@ -129,6 +132,32 @@ def test_hf_ends_within_the_reasoning_and_we_do_not():
     token = lm.tokenizer.encode("Controls")[0]
     lm.think_end_token = token
     assert write(lm, until=["\n-"])[0] == texts, "an id and its text mean the same"
+
+
+def test_an_end_of_several_special_tokens_is_looked_for_by_its_ids():
+    """As gpt-oss has it: the parts of a text are told apart by tokens that are not in the decoded text."""
+    tokenizer = copy.deepcopy(AutoregressiveLM(pretrained="tiny-base", **FAST).tokenizer)
+    tokenizer.add_tokens([AddedToken(one, special=True) for one in ("<|channel|>", "<|message|>", "<|end|>")])
+    end = "<|channel|>final<|message|>"
+    reasoning = reasoning_of(end, tokenizer, "x")
+    stop = Stopping(99, frozenset({tokenizer.eos_token_id}), ("\n",), decoder_of(tokenizer), reasoning)
+
+    def told(text: str, finish: str) -> tuple[str, bool]:
+        ids = tokenizer.encode(text, add_special_tokens=False)
+        return stop.answer(ids, finish), stop.unfinished(ids, finish)
+
+    thoughts = "<|channel|>analysis<|message|>final thoughts\nmore<|end|>"
+    assert stop.check(tokenizer.encode(thoughts)) is None, "a stop string within the reasoning ends nothing"
+    assert told(thoughts, "length") == ("", True)
+    assert told(f"{thoughts}<|channel|>final", "length") == ("", True)
+    assert told(f"{thoughts}{end}Four", "eos") == ("Four", False)
+    assert told(f"{thoughts}{end}Four\nFive", "stop") == ("Four", False)
+    assert told("final Four", "length") == ("", True), "the word alone is no end"
+    assert reasoning_of("<|end|>", tokenizer, "x").end == tokenizer.convert_tokens_to_ids("<|end|>")
+
+
+def decoder_of(tokenizer):
+    return lambda ids: tokenizer.decode(list(ids), skip_special_tokens=True)
 
 
 NEVER = "</never>"
