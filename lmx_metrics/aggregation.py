@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 
 class ByDomain(tuple[dict[str, float | str], ...]):
@@ -34,6 +35,14 @@ def by_domain(items: Sequence[Mapping[str, float | str]]) -> ByDomain:
         means = {name: sum(float(member[name]) for member in members) / len(members) for name in names}
         rows.append({"domain": domain, "n": len(members), **means})
     return ByDomain(rows)
+
+
+def texts_of_document(results: Sequence[Any]) -> list[Any]:
+    """Return all texts of one document from what lm_eval gives to `process_results`.
+
+    lm_eval 0.4 gives a list of one item, the text or, with several samples, the list of them; 0.5 gives the texts.
+    """
+    return list(results[0]) if isinstance(results[0], list) else list(results)
 
 
 def average(samples: Iterable[Mapping[str, float]]) -> dict[str, float]:
