@@ -1,9 +1,9 @@
 """Hands installed plugins to lm_eval.
 
-lm_eval up to 0.4.13, and 0.5.0.dev1, find no plugins. Others read the entry-point groups of models, metrics, filters and
-aggregations (their registry then has `load_plugins`), or of tasks. The placeholders of lmx are registered there too, and
-first: lm_eval then finds the names taken by the same entry points and leaves them, and a broken plugin stays one line.
-Every touch of something that lm_eval does not promise to keep is held by a test in tests/contract.
+lm_eval up to 0.4.13, and 0.5.0.dev1, find no plugins. Others read the entry-point groups of models, metrics, filters
+and aggregations (their registry then has `load_plugins`), or of tasks. Our placeholders are registered there too, and
+first: lm_eval then finds the names taken by the same entry points and leaves them, and a broken plugin stays one
+line. Every touch of something that lm_eval does not promise to keep is held by a test in tests/contract.
 """
 
 from __future__ import annotations

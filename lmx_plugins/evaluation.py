@@ -101,6 +101,7 @@ def _announced(original: Callable[..., Any]) -> Callable[..., Any]:
         )
         with _set(_asked, told):
             results = original(*args, **kwargs)
+        restore_directions(results)
         # lm_eval writes what was asked for (`cuda:0`, or nothing), whatever the model found.
         config = results.get("config") if isinstance(results, Mapping) else None
         decoding = config.get("decoding") if isinstance(config, Mapping) else None
@@ -109,6 +110,28 @@ def _announced(original: Callable[..., Any]) -> Callable[..., Any]:
         return results
 
     return simple_evaluate
+
+
+def restore_directions(results: Any) -> None:
+    """Say None of metrics that tasks declare with ``higher_is_better: null``; lm_eval 0.5 calls them better if higher.
+
+    Args:
+        results: lm_eval's, changed in place; of a group, a metric that is neutral in any of its tasks.
+    """
+    if not isinstance(results, Mapping):
+        return
+    directions = results.get("higher_is_better") or {}
+    neutral = {task: neutral_metrics(config) for task, config in (results.get("configs") or {}).items()}
+    below = results.get("group_subtasks") or {}
+    for name, known in directions.items():
+        names = neutral.get(name) or set().union(*(neutral.get(task, set()) for task in below.get(name) or ()))
+        known.update(dict.fromkeys(names & set(known)))
+
+
+def neutral_metrics(config: Mapping[str, Any]) -> set[str]:
+    """Return the metrics of a task's configuration that are neither better high nor low."""
+    declared = [one for one in config.get("metric_list") or () if isinstance(one, Mapping)]
+    return {str(one["metric"]) for one in declared if one.get("higher_is_better", True) is None}
 
 
 def _begun(original: Callable[..., Any]) -> Callable[..., Any]:

@@ -95,15 +95,16 @@ class MetricEntryPoint(PluginEntryPoint):
         make = getattr(thing, "_factory", None)
         if make is None:
             return super().stands_for(thing)
-        parts = [cell.cell_contents for cell in getattr(make, "__closure__", None) or ()]
-        own = (
-            hasattr(make, "lmx")
-            or super().stands_for(thing)
-            or any(super(MetricEntryPoint, self).stands_for(p) for p in parts)
-        )
+        ours = super().stands_for
+        own = hasattr(make, "lmx") or ours(thing) or any(map(ours, _captured(make)))
         if own and not hasattr(make, "lmx"):
             thing._factory = _giving_lists(make)  # type: ignore[attr-defined]
         return own
+
+
+def _captured(function: Any) -> list[Any]:
+    """Return what a function made inside another has of it; for `@register_metric`, the function under it."""
+    return [cell.cell_contents for cell in getattr(function, "__closure__", None) or ()]
 
 
 def _giving_lists(make: Callable[[], Any]) -> Callable[[], Any]:

@@ -2,7 +2,8 @@
 
 lm_eval 0.4 bootstraps a list of its own aggregations and gives the others none. 0.5 bootstraps whatever is not `mean`:
 100,000 times, in as many processes as there are cores, also an aggregation whose value is a table (accuracy by domain,
-say), and then fails when it averages tables. An aggregation of a plugin can therefore say what its standard error is.
+say), and then fails when it averages tables. There, what is no number gets no standard error, and an aggregation may
+bring its own: a function of the values in its attribute ``standard_error``.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ StandardError = Callable[[Sequence[Any]], float | str]
 
 
 def prepare(module: ModuleType) -> None:
-    """Make lm_eval ask aggregations first; runs after `lm_eval.api.metrics`, and only where everything is bootstrapped."""
+    """Make an lm_eval that bootstraps everything ask aggregations first; runs after `lm_eval.api.metrics`."""
     if module.stderr_for_metric(_unknown, 1) is not None:
         module.stderr_for_metric = _asking(module.stderr_for_metric)
 
