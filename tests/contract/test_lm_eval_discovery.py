@@ -60,9 +60,7 @@ def test_registries(registries, name):
 
 def test_what_a_metric_is(registries):
     has_settings_apart = [hasattr(registries, name) for name in OF_0_4]
-    assert has_settings_apart == [IS_0_4] * 2, (
-        "see bridge.register_metrics"
-    )
+    assert has_settings_apart == [IS_0_4] * 2, "see bridge.register_metrics"
     if IS_0_5:
         from lm_eval.api.metrics.metric import Metric
 

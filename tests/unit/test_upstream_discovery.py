@@ -152,10 +152,9 @@ def task_manager(tmp_path, monkeypatch):
         for task in ("shared", f"of_{name}"):
             (made[name] / f"{task}.yaml").write_text(f"task: {task}\ndataset_path: json\n")
     (made["user"] / "shared.yaml").unlink()
-    (tmp_path / "lmx_test_tasks.py").write_text(
-        f"from pathlib import Path\ndef where(): return {str(made['computed'])!r}"
-    )
+    (tmp_path / "lmx_test_tasks.py").write_text(f"def where(): return {str(made['computed'])!r}")
     monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "lmx_test_tasks", raising=False)
     plugins = (
         Plugin("tasks", "a", "plugin", "d", "1"),
         Plugin("tasks", "b", "lmx_test_tasks:where", "d", "1"),
