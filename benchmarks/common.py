@@ -40,12 +40,16 @@ def machine() -> dict[str, Any]:
 
 def report(name: str, result: dict[str, Any]) -> None:
     """Print `result` and keep it in ``benchmarks/results/``."""
-    text = json.dumps(result, indent=2)
-    print(text)
+    print(json.dumps(result, indent=2))
+    keep(name, result)
+
+
+def keep(name: str, result: dict[str, Any]) -> None:
+    """Keep `result` in ``benchmarks/results/``."""
     folder = Path(__file__).parent / "results"
     folder.mkdir(exist_ok=True)
     card = result["machine"].get("gpu", "cpu").replace(" ", "-").lower()
-    (folder / f"{name}-{card}.json").write_text(text + "\n")
+    (folder / f"{name}-{card}.json").write_text(json.dumps(result, indent=2) + "\n")
 
 
 def model_folder(name: str) -> str:

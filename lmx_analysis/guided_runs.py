@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from lmx_analysis.compare.pairing import number_or_none
-from lmx_analysis.compare.scores import main_metrics
+import numpy as np
+from numpy.typing import NDArray
+
+from lmx_analysis.compare.scores import declared_metric, main_metrics
+from lmx_analysis.stats import Metric
 from lmx_files import schema
 from lmx_files.join import read_traces, texts_of
 from lmx_files.runs import Run, find_runs
@@ -241,6 +245,57 @@ def _check_arguments(sample: dict[str, Any], path: Path) -> None:
         raise UserError(f"{path}, document {sample['doc_id']}: not a sample as lm_eval logs it (no prompt)")
 
 
-def correctness(values: dict[str, Any], metric: str) -> float:
-    """Return a metric's value for one sample; an answer without one (not parsed, for instance) is wrong: 0."""
-    return number_or_none(values.get(metric)) or 0.0
+def metric_value(values: dict[str, Any], metric: str) -> float:
+    """Return a metric's value for one sample; NaN for an answer without one (not parsed, for instance).
+
+    An infinite value is a value and stays infinite.
+    """
+    value = values.get(metric)
+    try:
+        return float(value) if isinstance(value, (int, float)) else math.nan
+    except OverflowError:  # a whole number beyond every float
+        return math.inf
+
+
+def fill_missing(values: NDArray[np.float64], name: str, metric: Metric) -> tuple[NDArray[np.float64], float]:
+    """Return values with a worst one in place of missing ones (NaN), and that value; NaN where none is missing.
+
+    An answer without a value is as bad as an answer can be, so that a run gains nothing by not answering: the metric's
+    own bound if it has one, else the worst of `values`, 0 counted among them where more is better.
+
+    Args:
+        values: of all answers that are to be compared, of any shape. name: of the metric, for messages.
+
+    Raises:
+        UserError: a value is infinite, so that there is no mean, or some are missing and nothing says what is worse.
+    """
+    infinite, missing = np.isinf(values), np.isnan(values)
+    if infinite.any():
+        raise UserError(
+            f"{int(infinite.sum())} answers have an infinite {name}, so it has no mean: choose another metric with "
+            "--metric, or leave these runs out"
+        )
+    if not missing.any():
+        return values, math.nan
+    higher, known = metric.higher_is_better, values[~missing]
+    bound = metric.low if higher else metric.high
+    if higher is None or (not higher and math.isinf(bound) and not known.size):
+        raise UserError(
+            f"{int(missing.sum())} answers have no {name}, and nothing says what a missing one is worth: choose "
+            "another metric with --metric, or declare its higher_is_better in the task"
+        )
+    if math.isinf(bound):
+        bound = min(0.0, float(known.min(initial=0.0))) if higher else float(known.max())
+    return np.where(missing, bound, values), bound
+
+
+def metric_in(runs: Sequence[Run], tasks: Sequence[str], name: str) -> Metric:
+    """Return what a metric is, as the tasks declare it.
+
+    Raises:
+        UserError: the tasks disagree.
+    """
+    kinds = {declared_metric(runs, task, name) for task in tasks}
+    if len(kinds) > 1:
+        raise UserError(f"the tasks disagree on what {name} is: choose one of {', '.join(tasks)} with --task")
+    return kinds.pop()

@@ -20,11 +20,11 @@ def read(path: Path) -> Iterator[dict[str, Any]]:
     Raises:
         UserError: the file cannot be read, or a line is damaged (it names the line).
     """
-    for number, record in enumerate(jsonl.read(path, "a traces file", torn=True), 1):
+    for number, record in jsonl.numbered(path, "a traces file", last="skip"):
         try:
             record["pieces"] = [(str(source), str(piece)) for source, piece in record["pieces"]]
         except (ValueError, KeyError, TypeError) as error:
-            raise UserError(f"{path}, trace {number}: not a line of a traces file ({error!r})") from error
+            raise UserError(f"{path}, line {number}: not a line of a traces file ({error!r})") from error
         yield record
 
 

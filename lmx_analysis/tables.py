@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from lmx_files import jsonl
+from lmx_files import csv, jsonl, terminal
 from lmx_files.atomic import write_files
 from lmx_files.hashing import sha256
 
@@ -45,24 +43,15 @@ def table(title: str, columns: Sequence[tuple[str, bool]], rows: Sequence[Sequen
 
 def console() -> Console:
     """Return the screen; in a pipe every row stays on one line, so that grep and cut work."""
-    screen = Console()
-    return screen if screen.is_terminal else Console(width=10_000, soft_wrap=True)
+    screen = terminal.console()
+    return screen if screen.is_terminal else terminal.console(width=10_000, soft_wrap=True)
 
 
 def csv_text(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Return rows of equal keys as CSV; None and NaN are empty cells."""
-    out = io.StringIO()
-    if rows:
-        writer = csv.DictWriter(out, fieldnames=list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows({key: "" if _nothing(value) else value for key, value in row.items()} for row in rows)
-    return out.getvalue()
+    """Return rows as CSV; None and NaN are empty cells, and no text is a formula."""
+    return csv.text(rows)
 
 
 def json_text(value: Any) -> str:
     """Return indented JSON in which NaN and infinities, which JSON does not know, are null."""
     return jsonl.strict(value, indent=2) + "\n"
-
-
-def _nothing(value: Any) -> bool:
-    return value is None or (isinstance(value, float) and not math.isfinite(value))

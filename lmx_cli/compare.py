@@ -8,6 +8,7 @@ from typing import Annotated, TypeVar
 
 import typer
 
+from lmx_files import terminal
 from lmx_plugins.errors import UserError
 
 Item = TypeVar("Item")
@@ -15,7 +16,10 @@ Item = TypeVar("Item")
 
 def compare(
     runs: Annotated[list[Path], typer.Argument(help="Results folders or results_*.json files, the reference first.")],
-    names: Annotated[str | None, typer.Option(help="Names of the runs, with commas; else from the paths.")] = None,
+    names: Annotated[
+        str | None,
+        typer.Option(help="Names of the runs, with commas; else from the paths. Runs of one name are averaged."),
+    ] = None,
     reference: Annotated[str | None, typer.Option(help="Name of the run that the others are compared with.")] = None,
     tasks: Annotated[str | None, typer.Option(help="Only these tasks, with commas.")] = None,
     metrics: Annotated[
@@ -25,8 +29,20 @@ def compare(
     cluster: Annotated[
         str | None, typer.Option(help="Field of a document that groups documents which are not independent.")
     ] = None,
-    bootstrap: Annotated[int, typer.Option(min=99, help="Resamples of the bootstrap.")] = 10_000,
-    seed: Annotated[int, typer.Option(help="Seed of the bootstrap.")] = 1234,
+    kinds: Annotated[
+        str | None,
+        typer.Option(
+            help="What metrics are, where their task does not say: acc=rate,steps=count (rate score count cost)."
+        ),
+    ] = None,
+    correction: Annotated[
+        str, typer.Option(help="The correction that verdicts follow: holm or max-t. Choose before you look.")
+    ] = "holm",
+    pool_seeds: Annotated[
+        bool, typer.Option("--pool-seeds/--each-seed", help="Average runs that differ in nothing but the seed.")
+    ] = True,
+    bootstrap: Annotated[int, typer.Option(min=99, help="Sign flips to draw, at least.")] = 10_000,
+    seed: Annotated[int, typer.Option(help="Seed of the sign flips.")] = 1234,
     allow_different_prompts: Annotated[
         bool, typer.Option("--allow-different-prompts", help="Pair by document where the rendered prompts differ.")
     ] = False,
@@ -37,8 +53,8 @@ def compare(
 ) -> None:
     """Compare runs: one table of scores, and paired differences with intervals and corrected p values.
 
-    Samples are paired by task, document and prompt. 0/1 metrics: McNemar's exact test; others: a paired cluster
-    bootstrap; Holm's correction over the rows shown. See docs/compare.md.
+    Samples are paired by task, document and prompt. Rates (0/1) of independent documents: McNemar's exact test;
+    others: sign flips of cluster sums; corrections by Holm and by max-T over the rows shown. See docs/compare.md.
     """
     from lmx_analysis.compare import output as outputs
     from lmx_analysis.compare.comparison import Options
@@ -57,12 +73,15 @@ def compare(
         resamples=bootstrap,
         seed=seed,
         by_prompt=not allow_different_prompts,
+        pool=pool_seeds,
+        correction=correction,
+        kinds=_kinds(kinds),
     )
     result = compare_runs(runs, options, _listed(names, "--names"), reference, _progress)
     if output is not None:
         write_files(output, outputs.files(result))
     if as_json:
-        print(json_text(outputs.document(result)), end="")
+        terminal.say_json(json_text(outputs.document(result)))
         return
     screen = console()
     screen.print(outputs.score_table(result))
@@ -82,9 +101,21 @@ def _listed(value: str | None, option: str) -> list[str] | None:
     return names
 
 
+def _kinds(value: str | None) -> dict[str, str]:
+    from lmx_analysis.stats import metric_of
+
+    found = {}
+    for part in _listed(value, "--kinds") or ():
+        name, equals, kind = part.partition("=")
+        if not (name and equals and kind):
+            raise UserError(f"--kinds {part!r}: write METRIC=KIND, with commas, as in acc=rate,steps=count")
+        metric_of(kind, f"{name} in --kinds")
+        found[name] = kind
+    return found
+
+
 def _progress(items: Sequence[Item]) -> Iterator[Item]:
     """Yield the items under a progress bar on stderr, which is not drawn where stderr is no terminal."""
-    from rich.console import Console
     from rich.progress import track
 
-    yield from track(items, "testing", console=Console(stderr=True), transient=True)
+    yield from track(items, "testing", console=terminal.console(stderr=True), transient=True)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from lmx_files import terminal
 from lmx_plugins.errors import UserError
 
 if TYPE_CHECKING:
@@ -43,11 +44,10 @@ def guide(
     no_color: Annotated[bool, typer.Option("--no-color", help="Mark the oracle's words [oracle]...[/oracle].")] = False,
 ) -> None:
     """Write one text with a base and an oracle: red is the base's, blue the oracle's."""
-    from rich.console import Console
     from rich.text import Text
 
-    out = Console(no_color=True if no_color else None, highlight=False, soft_wrap=True)
-    notes = Console(stderr=True, no_color=True if no_color else None, highlight=False, soft_wrap=True)
+    out = terminal.console(no_color=True if no_color else None, highlight=False, soft_wrap=True)
+    notes = terminal.console(stderr=True, no_color=True if no_color else None, highlight=False, soft_wrap=True)
     if prompt == "-":
         prompt = sys.stdin.read()
     if not prompt.strip():
@@ -124,7 +124,7 @@ class Printer:
         if fresh:
             self._mark(source)
             # A model's text must not steer the terminal.
-            fresh = "".join(one if one.isprintable() or one in "\n\t" else "\ufffd" for one in fresh)
+            fresh = terminal.visible(fresh)
             self._out(fresh, COLOURS.get(source))
 
     def _mark(self, source: str) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
+from lmx_files import terminal
 from lmx_plugins.errors import UserError, unknown
 
 if TYPE_CHECKING:
@@ -37,8 +38,17 @@ def guided_curve(
     ] = None,
     filter_name: Filter = None,
     cluster: Cluster = None,
-    bootstrap: Bootstrap = 10_000,
-    seed: Seed = 1234,
+    axis: Annotated[
+        str, typer.Option(help="share: of the oracle's tokens; tokens: of the oracle, for each problem.")
+    ] = "share",
+    seeds: Annotated[
+        str, typer.Option(help="nested in documents, as sampling's are; crossed: seeds of training.")
+    ] = "nested",
+    split: Annotated[
+        bool, typer.Option("--split", help="Choose the best setting on half of the documents, report it on the others.")
+    ] = False,
+    bootstrap: Annotated[int, typer.Option(min=99, help="Draws behind simultaneous intervals.")] = 10_000,
+    seed: Annotated[int, typer.Option(help="Seed of these draws, and of the halves of --split.")] = 1234,
     traces: Traces = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Folder for the tables (CSV, JSON) and the plot (PNG, SVG).")
@@ -53,8 +63,8 @@ def guided_curve(
     """
     from lmx_analysis.figures import require_matplotlib
     from lmx_analysis.guided_curve import output as outputs
-    from lmx_analysis.guided_curve.curve import Options
     from lmx_analysis.guided_curve.curve import guided_curve as estimate_curve
+    from lmx_analysis.guided_curve.model import Options
     from lmx_analysis.tables import console, json_text, write_files
 
     if output is not None:
@@ -62,17 +72,19 @@ def guided_curve(
         if not no_plots:
             require_matplotlib()
     names = tuple(name.strip() for name in (by or "").split(",") if name.strip())
-    options = Options(task, metric, names, filter_name, cluster, bootstrap, seed)
+    options = Options(task, metric, names, filter_name, cluster, bootstrap, seed, axis, seeds, split)
     curve = estimate_curve([*runs], options, traces, lambda pairs: _progress(pairs, "reading"))
     if output is not None:
         write_files(output, outputs.files(curve, not no_plots))
     if as_json:
-        print(json_text(outputs.document(curve)), end="")
+        terminal.say_json(json_text(outputs.document(curve)))
         return
     screen = console()
     screen.print(outputs.point_table(curve))
     if (areas := outputs.area_table(curve)) is not None:
         screen.print(areas)
+    if chosen := outputs.chosen_text(curve):
+        screen.print(f"\n{chosen}", markup=False, highlight=False)
     for note in curve.notes:
         screen.print(f"note: {note}", markup=False, highlight=False)
 
@@ -98,8 +110,8 @@ def guided_export(
     tasks = choose_tasks(found, task) if task else list(dict.fromkeys(t for run in found for t in run.sample_files))
     count = jsonl.write(output, records(list(_progress(found, "writing")), tasks, filter_name, notes))
     for note in notes:
-        typer.echo(f"note: {note}", err=True)
-    typer.echo(f"{output} ({count} answers of {len(found)} runs)")
+        terminal.say(f"note: {note}", error=True)
+    terminal.say(f"{output} ({count} answers of {len(found)} runs)")
 
 
 def guided_stats(
@@ -181,7 +193,6 @@ def _check_folder(output: Path) -> None:
 
 def _progress(items: Sequence[Item], what: str) -> Iterator[Item]:
     """Yield the items under a progress bar on stderr, which is not drawn where stderr is no terminal."""
-    from rich.console import Console
     from rich.progress import track
 
-    yield from track(items, what, console=Console(stderr=True), transient=True)
+    yield from track(items, what, console=terminal.console(stderr=True), transient=True)

@@ -10,8 +10,9 @@ import typer
 from typer.core import TyperGroup
 
 from lmx_cli import compare, guide, guided, listing, models, new, plugins, report, rescore, run, sweep
+from lmx_files import children, terminal
 from lmx_plugins.errors import UserError, unknown
-from lmx_plugins.guards import error_line, wants_traceback
+from lmx_plugins.guards import error_line, install_excepthook, wants_traceback
 
 
 class Commands(TyperGroup):
@@ -54,7 +55,7 @@ app.add_typer(models.build(Commands), name="models")
 def _version(asked: bool) -> None:
     if asked:
         python = sys.version.split()[0]
-        typer.echo(f"lmx {_installed('lmx-eval')} (lm_eval {_installed('lm_eval')}, Python {python})")
+        terminal.say(f"lmx {_installed('lmx-eval')} (lm_eval {_installed('lm_eval')}, Python {python})")
         raise typer.Exit
 
 
@@ -76,6 +77,9 @@ def root(
 
 def main() -> None:
     """Run the command line; a user's mistake is one line on stderr and exit status 2."""
+    children.keep_current_folder_out()
+    terminal.tolerant_output()
+    install_excepthook()
     try:
         app()
     except UserError as error:

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from lmx_cli.output import show
+from lmx_files import terminal
 from lmx_plugins.errors import UserError, unknown
 
 
@@ -44,7 +45,7 @@ def fetch(name: Annotated[str, typer.Argument(help="A short name from `lmx model
     _known(name)
     from lmx_models import zoo
 
-    typer.echo(zoo.fetch(name))
+    terminal.say(zoo.fetch(name))
 
 
 def path(name: Annotated[str, typer.Argument(help="A short name from `lmx models`.")]) -> None:
@@ -54,7 +55,7 @@ def path(name: Annotated[str, typer.Argument(help="A short name from `lmx models
         raise UserError(f"model {name!r} is not on this machine yet. Get it with: lmx models fetch {name}")
     from lmx_models import zoo
 
-    typer.echo(zoo.fetch(name))
+    terminal.say(zoo.fetch(name))
 
 
 def _entries() -> dict[str, Any]:

@@ -21,6 +21,7 @@ from typing import Annotated
 
 import typer
 
+from lmx_files import terminal
 from lmx_plugins.errors import UserError, unknown
 
 TEMPLATES = Path(__file__).with_name("templates")
@@ -61,10 +62,10 @@ def new(
     _check_folder(folder)
     _write(kind, name, folder)
     module = module_name(name)
-    typer.echo(f"{folder} holds a {kind} that works. Next:\n")
+    terminal.say(f"{folder} holds a {kind} that works. Next:\n")
     for step in (f"cd {shlex.quote(str(folder))}", "pip install -e .", "pytest", KINDS[kind].try_it):
-        typer.echo(f"    {step.format(name=module)}")
-    typer.echo("\nREADME.md in it says what to change where.")
+        terminal.say(f"    {step.format(name=module)}")
+    terminal.say("\nREADME.md in it says what to change where.")
 
 
 def module_name(name: str) -> str:

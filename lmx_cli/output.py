@@ -6,16 +6,17 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from lmx_files import terminal
+
 
 def show(rows: Sequence[dict[str, Any]], as_json: bool, empty: str, title: str | None = None) -> None:
     """Print rows of equal keys as a table, or as JSON; `empty` is what to say when there are none."""
     if as_json:
-        print(json.dumps(list(rows), indent=2, ensure_ascii=False))
+        terminal.say_json(json.dumps(list(rows), indent=2, ensure_ascii=False))
         return
     if not rows:
-        print(empty)
+        terminal.say(empty)
         return
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
@@ -25,8 +26,8 @@ def show(rows: Sequence[dict[str, Any]], as_json: bool, empty: str, title: str |
         table.add_column(column, no_wrap=column == "name", overflow="fold")
     for row in rows:
         table.add_row(*(Text("" if value is None else str(value)) for value in row.values()))
-    console = Console()
+    console = terminal.console()
     if not console.is_terminal:
         # In a pipe every row stays on one line, so that grep and cut work.
-        console = Console(width=10_000, soft_wrap=True)
+        console = terminal.console(width=10_000, soft_wrap=True)
     console.print(table)

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from lmx_files import terminal
+
 
 def report(
     runs: Annotated[list[str], typer.Argument(help="Folders (--output_path of lm_eval) or results files.")],
@@ -17,12 +19,12 @@ def report(
 
     Every run at or below a folder is taken. The file needs no server and no network.
     """
-    from rich.console import Console
     from rich.progress import Progress
 
     from lmx_analysis.report import write_report
 
-    with Progress(console=Console(stderr=True), transient=True, disable=not Console(stderr=True).is_terminal) as bar:
+    screen = terminal.console(stderr=True)
+    with Progress(console=screen, transient=True, disable=not screen.is_terminal) as bar:
         steps: dict[str, object] = {}
 
         def progress(what: str, done: int, total: int) -> None:
@@ -30,6 +32,9 @@ def report(
                 steps[what] = bar.add_task(what, total=total)
             bar.update(steps[what], completed=done)  # type: ignore[arg-type]
 
-        written = write_report([*runs], output, title, progress)
+        notes: list[str] = []
+        written = write_report([*runs], output, title, progress, notes)
+    for note in notes:
+        typer.echo(f"note: {note}", err=True)
     size = written.stat().st_size / 1e6
-    typer.echo(f"{written} ({size:.1f} MB)")
+    terminal.say(f"{written} ({size:.1f} MB)")

@@ -191,17 +191,24 @@ def own_scoring(run: Run, task: str, include_path: Path | None, unsafe: bool) ->
         manager = TaskManager(include_path=include)
     if task not in manager.all_tasks:
         raise _no_task(task, manager.all_subtasks, include_path)
+    entry = manager.task_index[task]
+    # Looked at before the task is loaded, for that imports its functions, which may try out running code.
+    _gate(task, (getattr(entry, "cfg", None) or {}).get("unsafe_code", False) is not False, unsafe)
     try:
         # 0.5 calls it rescored::TASK here.
         (loaded,) = manager.load({"group": "rescored", "task": [{"task": task, **settings}]})["tasks"].values()
     except Exception as error:
         raise UserError(f"the task {task} cannot be loaded on its logged documents ({_in_a_line(error)})") from error
-    if getattr(loaded, "UNSAFE_CODE", False) and not unsafe:
+    _gate(task, getattr(loaded, "UNSAFE_CODE", False), unsafe)
+    return OwnScoring(loaded, run)
+
+
+def _gate(task: str, marked: bool, unsafe: bool) -> None:
+    if marked and not unsafe:
         raise UserError(
             f"the scoring of {task} runs code that a model wrote (unsafe_code): give --confirm_run_unsafe_code if that "
             "may run here, or choose other --tasks"
         )
-    return OwnScoring(loaded, run)
 
 
 def _no_task(task: str, known: Iterable[str], include_path: Path | None) -> UserError:

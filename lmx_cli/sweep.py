@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lmx_files import terminal
 from lmx_plugins.errors import UserError, unknown
 
 if TYPE_CHECKING:
@@ -87,8 +88,8 @@ def _dry_run(arms: list[Arm], state: State) -> None:
 
     for arm in arms:
         after = f", after {', '.join(arm.needs)}" if arm.needs else ""
-        typer.echo(f"# {arm.name} ({describe(arm, state.arms.get(arm.name))}{after})")
-        typer.echo(shlex.join(command_line(arm)))
+        terminal.say(f"# {arm.name} ({describe(arm, state.arms.get(arm.name))}{after})")
+        terminal.say(shlex.join(command_line(arm)))
 
 
 def _run(folder: Path, arms: list[Arm], state: State, executor: Executor, at_once: int) -> Runner:
@@ -128,10 +129,10 @@ def _interrupted(runner: Runner) -> None:
 
     if runner.jobs:
         numbers = " ".join(job.handle for job in runner.jobs.values())
-        typer.echo(f"Slurm jobs go on: {numbers}. Cancel them with: scancel {numbers}", err=True)
+        terminal.say(f"Slurm jobs go on: {numbers}. Cancel them with: scancel {numbers}", error=True)
         if sys.stdin.isatty() and typer.confirm("Cancel them now?", default=False, err=True):
             runner.stop()
-    typer.echo("interrupted; repeat the command to go on from here", err=True)
+    terminal.say("interrupted; repeat the command to go on from here", error=True)
     raise typer.Exit(130)
 
 
@@ -146,14 +147,14 @@ def _conclude(folder: Path, name: str, everything: list[Arm], chosen: list[Arm],
         a.name: known[a.name] for a in everything if a.name in known and known[a.name].fingerprint == a.fingerprint
     }
     console().print(collate.collate(folder, everything, states))
-    typer.echo(f"\n{folder / collate.CSV}\n{folder / collate.JSON}")
+    terminal.say(f"\n{folder / collate.CSV}\n{folder / collate.JSON}")
     _report(folder, name, [folder / s.results for arm in everything if (s := states.get(arm.name)) and s.results])
     lost = [arm for arm in chosen if states[arm.name].status != "done"]
     for arm in lost:
         state = states[arm.name]
         status = "" if state.exit_code is None else f" (exit status {state.exit_code})"
         log = f"; log: {arm.folder / LOG}" if state.status == "failed" else ""
-        typer.echo(f"{arm.name} {state.status}{status}{log}", err=True)  # the reason was told when it happened
+        terminal.say(f"{arm.name} {state.status}{status}{log}", error=True)  # the reason was told when it happened
     if lost:
         raise typer.Exit(1)
 
@@ -162,14 +163,13 @@ def _report(folder: Path, title: str, results: list[Path]) -> None:
     """Write the report in a process of its own: whatever happens there, the sweep's results stand."""
     if not results:
         return
-    import subprocess
-    import sys
+    from lmx_files import children
 
     target = folder / "report.html"
-    command = [sys.executable, "-m", "lmx_cli.main", "report", *map(str, results), "-o", str(target), "--title", title]
-    done = subprocess.run(command, capture_output=True, text=True)
+    arguments = ["report", *map(str, results), "-o", str(target), "--title", title]
+    done = children.finish(children.module("lmx_cli.main", *arguments), seconds=None)
     if done.returncode == 0:
-        typer.echo(target)
+        terminal.say(target)
     else:
         last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
-        typer.echo(f"the report could not be written: {last}", err=True)
+        terminal.say(f"the report could not be written: {last}", error=True)

@@ -9,7 +9,7 @@ written to one file: where the same text has two different traces, nothing says 
 from __future__ import annotations
 
 import hashlib
-import json
+import marshal
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -107,7 +107,7 @@ def read_traces(run: Run, keep: Callable[[Line], T]) -> Traces[T]:
     """
     traces: Traces[T] = Traces()
     for path in run.trace_files():
-        for number, line in enumerate(jsonl.read(path, "a traces file", torn=True), 1):
+        for number, line in jsonl.numbered(path, "a traces file", last="skip"):
             key, doc_id = _key(line, path, number)
             by_text = traces.found.setdefault(key, {}).setdefault(doc_id, {})
             digest, content = sha256_of_text(line["text"]), _content(line)
@@ -115,7 +115,7 @@ def read_traces(run: Run, keep: Callable[[Line], T]) -> Traces[T]:
             try:
                 kept = keep(line)
             except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
-                raise UserError(f"{path}, trace {number}: not a line of a traces file ({error!r})") from error
+                raise UserError(f"{path}, line {number}: not a line of a traces file ({error!r})") from error
             by_text[digest] = _Found(content, kept, known is not None and (known.differs or known.content != content))
     return traces
 
@@ -144,7 +144,7 @@ def _key(line: Line, path: Path, number: int) -> tuple[_Key, int | None]:
         and _are_pieces(line.get("pieces", []))
     )
     if not good:
-        raise UserError(f"{path}, trace {number}: not a line of a traces file (text, prompt_hash, pieces or trace)")
+        raise UserError(f"{path}, line {number}: not a line of a traces file (text, prompt_hash, pieces or trace)")
     return (str(line.get("task")), line["prompt_hash"], repeat), doc_id
 
 
@@ -157,15 +157,16 @@ def _are_pieces(value: Any) -> bool:
 
 def _content(line: Line) -> bytes:
     """Return a hash of a trace without its times, which alone differ where a text was written twice alike."""
-    plain = json.dumps(_untimed(line["trace"]), sort_keys=True).encode()
+    plain = marshal.dumps(_untimed(line["trace"]), 2)  # version 2: equal values give equal bytes
     return hashlib.blake2b(plain, digest_size=16).digest()
 
 
 def _untimed(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _untimed(each) for key, each in value.items() if not key.startswith("seconds")}
-    return [_untimed(each) for each in value] if isinstance(value, list) and value and not _flat(value) else value
-
-
-def _flat(values: list[Any]) -> bool:
-    return not isinstance(values[0], (dict, list))
+    if not isinstance(value, list) or not value or not isinstance(value[0], (dict, list)):
+        return value
+    first = value[0]
+    if isinstance(first, dict) and not any(k.startswith("seconds") or isinstance(v, dict) for k, v in first.items()):
+        return value  # segments, consultations: hundreds of equal shape
+    return [_untimed(each) for each in value]

@@ -9,12 +9,13 @@ import json
 import math
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from lmx_files import atomic
 from lmx_files.reading import open_regular, reason
 from lmx_plugins.errors import UserError
 
+Last = Literal["ends", "skip", "take"]
 DEEPEST = 100
 """Levels of lists and objects in each other that are read; what lm_eval and lmx write has about ten."""
 
@@ -55,12 +56,20 @@ def read_object(path: Path) -> dict[str, Any]:
     return value
 
 
-def read(path: Path, what: str = "a file of JSON lines", torn: bool = False) -> Iterator[dict[str, Any]]:
-    """Yield the objects of a file of JSON lines; empty lines between them are passed over.
+def read(path: Path, what: str = "a file of JSON lines", last: Last = "ends") -> Iterator[dict[str, Any]]:
+    """Yield the objects of a file of JSON lines; see `numbered`."""
+    return (value for _, value in numbered(path, what, last))
+
+
+def numbered(
+    path: Path, what: str = "a file of JSON lines", last: Last = "ends"
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield the objects of a file of JSON lines with the numbers of their lines; empty ones are passed over.
 
     Args:
         what: the file's kind, for messages.
-        torn: the file may still be written to: a last line that does not end is left out.
+        last: what to do with a last line that does not end: ``ends``, an error, in a file that must be whole; ``skip``
+            it in one that may still be written to; ``take`` it like any other in one that a person wrote.
 
     Raises:
         UserError: the file cannot be read, is torn, or a line is no object; it names the line.
@@ -69,8 +78,8 @@ def read(path: Path, what: str = "a file of JSON lines", torn: bool = False) -> 
         number = 0
         try:
             for number, line in enumerate(file, 1):
-                if not line.endswith(b"\n"):
-                    if torn:
+                if not line.endswith(b"\n") and last != "take":
+                    if last == "skip":
                         return
                     raise UserError(
                         f"{path}, line {number}: not a line of {what}: it does not end, so the file was cut off. "
@@ -82,7 +91,7 @@ def read(path: Path, what: str = "a file of JSON lines", torn: bool = False) -> 
                 value = parse(line, where)
                 if not isinstance(value, dict):
                     raise UserError(f"{where} (a JSON object)")
-                yield value
+                yield number, value
         except OSError as error:
             raise UserError(f"cannot read {path}: {reason(error)}") from error
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from lmx_files import jsonl, schema
+from lmx_files import jsonl
 from lmx_files.reading import LONGEST_NAME, inside, is_plain_name, is_regular
 from lmx_files.tally import Tally
 from lmx_files.task_names import renamed, short_names
@@ -82,8 +82,8 @@ class Run:
         """
         path = self.sample_files[task]
         counted = Tally(*self.evaluated(task)) if tally is None else tally
-        for number, sample in enumerate(jsonl.read(path, "a samples file"), 1):
-            sample["doc_id"] = _number(sample.get("doc_id"), f"{path}, sample {number}: not a sample: its doc_id")
+        for number, sample in jsonl.numbered(path, "a samples file"):
+            sample["doc_id"] = _number(sample.get("doc_id"), f"{path}, line {number}: not a sample: its doc_id")
             sample["filter"] = jsonl.without_surrogates(str(sample.get("filter", "none")))
             counted.add(sample["filter"], sample["doc_id"])
             yield sample
@@ -147,6 +147,8 @@ def read_run(path: str | Path) -> Run:
 
 def read_results(file: Path) -> dict[str, Any]:
     """Return what a results file holds, with the types of `lmx_files.schema`."""
+    from lmx_files import schema  # pydantic takes a tenth of a second, which a run's start need not pay
+
     value = jsonl.without_surrogates(jsonl.read_object(file))
     return schema.checked(schema.Results, value, file, "a results file of lm_eval")
 
@@ -180,6 +182,8 @@ def _read(file: Path) -> Run:
 
 
 def _manifest(file: Path) -> dict[str, Any]:
+    from lmx_files import schema
+
     value = jsonl.without_surrogates(jsonl.read_object(inside(file, file.parent)))
     return schema.checked(schema.Manifest, value, file, "a manifest of lmx run")
 

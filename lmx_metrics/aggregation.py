@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -20,21 +21,46 @@ class ByDomain(tuple[dict[str, float | str], ...]):
         metric = next((name for row in self for name in row if name not in ("domain", "n")), None)
         if metric is None:
             return "no domains"
-        values = [float(row[metric]) for row in self]
+        values = [float(row[metric]) for row in self if metric in row]
         return f"{metric} {min(values):.2f} to {max(values):.2f} over {len(self)} domains"
 
 
 def by_domain(items: Sequence[Mapping[str, float | str]]) -> ByDomain:
     """Mean of every value by domain, in alphabetical order. An item is `{"domain": ..., metric: value}`."""
-    groups: dict[str, list[Mapping[str, float | str]]] = {}
+    return ByDomain(domain_rows(items))
+
+
+def domain_rows(items: Sequence[Mapping[str, Any]], stderr: bool = False) -> list[dict[str, Any]]:
+    """Return a row for each `domain`, in alphabetical order: `n`, and the mean of every metric that any item has.
+
+    An item without a value of some metric (missing, None or NaN) is left out of its mean; `METRIC_n` then says how many
+    of the `n` have one, and a metric that none of a domain has is left out of its row. With `stderr` the standard error
+    s / sqrt(n), with n - 1 in s, stands beside each mean; values that are all alike have none, since a few equal values
+    do not show that nothing varies.
+    """
+    names = list(dict.fromkeys(name for item in items for name in item if name != "domain"))
+    groups: dict[str, list[Mapping[str, Any]]] = {}
     for item in items:
         groups.setdefault(str(item["domain"]), []).append(item)
-    rows: list[dict[str, float | str]] = []
+    rows: list[dict[str, Any]] = []
     for domain, members in sorted(groups.items()):
-        names = [name for name in members[0] if name != "domain"]
-        means = {name: sum(float(member[name]) for member in members) / len(members) for name in names}
-        rows.append({"domain": domain, "n": len(members), **means})
-    return ByDomain(rows)
+        row: dict[str, Any] = {"domain": domain, "n": len(members)}
+        for name in names:
+            values = [float(member[name]) for member in members if _has(member.get(name))]
+            if not values:
+                continue
+            row[name] = mean = sum(values) / len(values)
+            squares = sum((value - mean) ** 2 for value in values)
+            if stderr and max(values) > min(values):
+                row[f"{name}_stderr"] = math.sqrt(squares / (len(values) - 1) / len(values))
+            if len(values) < len(members):
+                row[f"{name}_n"] = len(values)
+        rows.append(row)
+    return rows
+
+
+def _has(value: Any) -> bool:
+    return value is not None and not math.isnan(float(value))
 
 
 def texts_of_document(results: Sequence[Any]) -> list[Any]:
@@ -46,11 +72,12 @@ def texts_of_document(results: Sequence[Any]) -> list[Any]:
 
 
 def average(samples: Iterable[Mapping[str, float]]) -> dict[str, float]:
-    """Mean of each metric over several samples of one prompt; all must hold the same metrics.
+    """Mean of each metric over several samples of one prompt, for the metrics that all of them hold.
 
-    Averaging inside a prompt first makes the standard error over prompts a clustered one.
+    Averaging inside a prompt first makes the standard error over prompts a clustered one. A metric that only some
+    samples hold (whose end a trace tells, say) has no mean over the prompt, whichever of them comes first.
     """
     rows = list(samples)
     if not rows:
         raise ValueError("no samples to average")
-    return {name: sum(row[name] for row in rows) / len(rows) for name in rows[0]}
+    return {name: sum(row[name] for row in rows) / len(rows) for name in rows[0] if all(name in row for row in rows)}

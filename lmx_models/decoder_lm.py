@@ -30,7 +30,14 @@ from lmx_models.family_models import FamilyModels
 from lmx_models.generation_defaults import unheeded
 from lmx_models.journal import Journal
 from lmx_models.journaled import JournaledLM
-from lmx_models.loading import encode_prompt, end_ids, model_name, no_remote_code, quiet_loading
+from lmx_models.loading import (
+    encode_prompt,
+    end_ids,
+    model_name,
+    no_remote_code,
+    quiet_loading,
+    safe_additions,
+)
 from lmx_models.method_settings import hf_arguments
 from lmx_models.ranks import Ranks
 from lmx_models.records import RunStatistics, TraceFile, pieces_of
@@ -123,6 +130,7 @@ class DecoderLM(Ranks, FamilyModels, JournaledLM):
                 kwargs.setdefault("revision", resolved.revision)
             self.given = {"pretrained": pretrained, **kwargs}
             kwargs["use_safetensors"] = True  # a pickle of somebody else's could run code
+            kwargs = safe_additions(kwargs)
             if resolved.note:
                 self.notes.append(resolved.note)
         with quiet_loading(self._asked_name):
@@ -191,7 +199,8 @@ class DecoderLM(Ranks, FamilyModels, JournaledLM):
         keys = [self.text_key(instance.task_name, one) for instance, one in zip(requests, todo, strict=True)]
         for i, key in enumerate(keys):
             if self.journal and (text := self.journal.text(key)) is not None:
-                texts[i] = self._keep(requests[i], todo[i], text, fresh=False)
+                with self.journal.trusting_nothing():
+                    texts[i] = self._keep(requests[i], todo[i], text, fresh=False)
         order = sorted((i for i in range(len(todo)) if i not in texts), key=lambda i: -len(todo[i].prompt))
         jobs = (Job(i, functools.partial(self.decode, todo[i])) for i in order)
         kept = 0

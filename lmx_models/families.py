@@ -19,7 +19,7 @@ from safetensors import safe_open
 from transformers.utils import cached_file
 
 from lmx_models import zoo
-from lmx_models.loading import quiet_loading
+from lmx_models.loading import model_from, quiet_loading, tokenizer_from
 from lmx_plugins.errors import UserError
 
 # Of a config.json, what only its own code reads.
@@ -143,11 +143,10 @@ def load(
         family, config = found
         tokenizer = load_tokenizer(family, resolved.pretrained, config, revision=revision)
         with fitting(name, family):
-            model, report = transformers.AutoModelForCausalLM.from_pretrained(
+            model, report = model_from(
                 resolved.pretrained,
                 config=config,
                 dtype=dtype,
-                use_safetensors=True,
                 revision=revision or "main",
                 key_mapping=dict(family.names or {}),
                 output_loading_info=True,
@@ -190,8 +189,8 @@ def read(pretrained: str, revision: str | None = None) -> tuple[Family, Any] | N
 def load_tokenizer(family: Family, pretrained: str, config: Any, **kwargs: Any) -> Any:
     """Load the tokenizer of a model of `family` without the code of its repository."""
     if family.tokenizer:
-        return getattr(transformers, family.tokenizer).from_pretrained(pretrained, **kwargs)
-    return transformers.AutoTokenizer.from_pretrained(pretrained, config=config, **kwargs)
+        return tokenizer_from(pretrained, getattr(transformers, family.tokenizer), **kwargs)
+    return tokenizer_from(pretrained, config=config, **kwargs)
 
 
 def add_turn_ends(family: Family, model: Any, tokenizer: Any) -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-import json
 import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
+from lmx_files import jsonl
 from lmx_models import zoo
 from lmx_models.arguments import build
 from lmx_models.decoder_lm import DEFAULT_MODEL, DecoderLM
@@ -250,15 +250,11 @@ def _import_policy(path: str) -> Policy:
 def _read_signal(path: Path, signal: str) -> list[float]:
     """Read the values of `signal` that a run with ``record=<signal>`` left in its traces file."""
     values: list[float] = []
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"cannot read calibration={path}: {error}") from error
-    for number, line in enumerate(lines, 1):
+    for number, line in jsonl.numbered(path, "a traces file", last="skip"):
         try:
-            recorded = json.loads(line)["trace"]["extra"].get("signal", {"name": signal, "values": []})
+            recorded = line["trace"]["extra"].get("signal", {"name": signal, "values": []})
             if recorded["name"] == signal:
                 values.extend(float(value) for _, value in recorded["values"])
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise UserError(f"{path}, line {number}: not a line of a traces file ({error!r})") from error
+            raise UserError(f"calibration={path}, line {number}: not a line of a traces file ({error!r})") from error
     return values

@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
-import transformers
 from lm_eval.api.instance import Instance
 
 from lmx_models import zoo
@@ -25,7 +24,7 @@ from lmx_models.engine.scheduler import Finished
 from lmx_models.engine.step_model import StepModel
 from lmx_models.fingerprint import arguments_identity, lmx_version, model_identity, own_identity
 from lmx_models.guided import GuidedLM
-from lmx_models.loading import end_ids, load, quiet_loading, same_tokenizer
+from lmx_models.loading import end_ids, load, load_tokenizer, same_tokenizer
 from lmx_models.method_settings import hf_arguments
 from lmx_models.no_weights import NoWeights, TextTokenizer, WholeStopping
 from lmx_models.requests import Request
@@ -305,6 +304,4 @@ class GuidedOnServer(GuidedByServer, NoWeights):
 def _tokenizer(name: str) -> Any:
     """Load a tokenizer by a short name, a Hub id or a folder."""
     resolved = zoo.resolve(name)
-    kwargs = {"revision": resolved.revision} if resolved.revision else {}
-    with quiet_loading(name):
-        return transformers.AutoTokenizer.from_pretrained(resolved.pretrained, **kwargs)
+    return load_tokenizer(resolved, name)

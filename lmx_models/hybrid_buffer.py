@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lmx_files import atomic
 from lmx_plugins.errors import UserError
 
 SCHEMA = 1
@@ -53,13 +53,7 @@ def write_buffer(path: Path, header: Mapping[str, Any], texts: Iterable[Mapping[
     lines = [_sealed({"schema": SCHEMA, **header}), *(_sealed(text) for text in sorted(texts, key=key_of_line))]
     lines.append(_sealed({"complete": len(lines), "lines_sha256": _sha256("".join(lines))}))
     try:
-        with tempfile.NamedTemporaryFile(
-            "w", encoding="utf-8", dir=path.parent, prefix=f".{path.name}.", delete=False
-        ) as file:
-            file.writelines(lines)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(file.name, path)
+        atomic.write(path, "".join(lines), sync=True)
     except OSError as error:
         raise _unwritable(path, error) from error
 
@@ -141,7 +135,7 @@ def _opened(line: str) -> dict[str, Any] | None:
         whole = json.loads(line)
         content = whole["content"]
         good = isinstance(content, dict) and whole["sha256"] == _sha256(_canonical(content)) and line.endswith("\n")
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None
     return content if good else None
 

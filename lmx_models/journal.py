@@ -19,12 +19,14 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from lmx_files import opening
 from lmx_plugins.errors import UserError
 
 log = logging.getLogger(__name__)
 
 # A header describes what the keys after it were made from, for people and for the message that says what differs.
 HEADER = b'{"header":'
+BEGINNING = b'{"sha256":"'
 LINE = re.compile(rb'\{"sha256":"([0-9a-f]{64})","key":"([0-9a-f]{64})","value":(.*)\}\n', re.DOTALL)
 
 
@@ -56,7 +58,8 @@ class Journal(Mapping[str, Any]):
         headers: the descriptions in it, by key, in the order of files and lines.
 
     Raises:
-        UserError: the folder cannot be read or written, or a line is damaged that is not the last of its file.
+        UserError: the folder cannot be read or written, something in it is no journal although it bears the name of
+            one, or a line is damaged that is not the last of its file. Nothing has been changed then.
     """
 
     def __init__(self, folder: str | Path, shared: bool = False) -> None:
@@ -67,16 +70,20 @@ class Journal(Mapping[str, Any]):
         with _explained(self.folder, "open"):
             self.folder.mkdir(parents=True, exist_ok=True)
             self._lock, self.path = self._claim(shared)
-            for path in sorted(self.folder.glob("journal-*.jsonl")):
-                end = self._read(path)
-                if path == self.path:
-                    self._open(end)
+            try:
+                for path in sorted(self.folder.glob("journal-*.jsonl")):
+                    end = self._read(path)
+                    if path == self.path:
+                        self._open(end)
+            except BaseException:
+                self.close()
+                raise
 
     def __getitem__(self, key: str) -> Any:
         place = self._places[key]
-        with _explained(self.folder, "read"), place.file.open("rb") as file:
+        with _explained(self.folder, "read"), opening.open_to_read(place.file) as file:
             file.seek(place.offset)
-            return json.loads(self._parsed(file.read(place.length), place.file, "")[1])
+            return _value(self._parsed(file.read(place.length), place.file, "")[1], place.file)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._places)
@@ -121,46 +128,52 @@ class Journal(Mapping[str, Any]):
         if self._file is not None:
             os.close(self._file)
             self._file = None
-            self._lock.release()
+        self._lock.release()
 
     def _claim(self, shared: bool) -> tuple[FileLock, Path]:
         """Take the first file that no living process appends to."""
         number = 1
         while True:
             path = self.folder / f"journal-{number:04}.jsonl"
-            lock = FileLock(f"{path}.lock", timeout=0)
+            lock = opening.lock_file(f"{path}.lock")
             try:
-                lock.acquire()
+                lock.acquire(timeout=0)
             except Timeout:
                 number += 1
                 continue
             if number > 1 and not shared:
                 log.warning("another process writes to the journal %s: this one takes %s", self.folder, path.name)
-            path.touch()
+            os.close(opening.open_regular(path, os.O_WRONLY | os.O_CREAT))
             return lock, path
 
     def _open(self, end: int) -> None:
         """Open this process's file for appending, without the torn line that a killed process may have left."""
-        self._file = os.open(self.path, os.O_RDWR | os.O_APPEND)
+        self._file = opening.open_regular(self.path, os.O_RDWR | os.O_APPEND)
         if os.fstat(self._file).st_size > end:
             os.ftruncate(self._file, end)
 
     def _read(self, path: Path) -> int:
         """Take in the lines of a file; return the length of its whole lines."""
-        offset, size = 0, path.stat().st_size
-        with path.open("rb") as file:
+        offset = 0
+        with opening.open_to_read(path) as file:
+            size = os.fstat(file.fileno()).st_size
             for number, line in enumerate(file, 1):
                 try:
                     key, value = self._parsed(line, path, f", line {number}")
                 except UserError:
                     if offset + len(line) < size:
                         raise
+                    if path == self.path and not _torn(line):
+                        raise UserError(
+                            f"{path}{f', line {number}' if offset else ''} is no line of a journal, and is left as it "
+                            "is. Move the file away, or name another folder (LMX_JOURNAL, or lmx run --journal)"
+                        ) from None
                     # Writers append: only the last line can be torn. In another process's file it is being written.
                     if path == self.path:
                         log.warning("%s, line %d: left out, it was cut off by a crash", path, number)
                     break
                 if value.startswith(HEADER):
-                    self.headers[key] = json.loads(value)["header"]
+                    self.headers[key] = _value(value, path)["header"]
                 else:
                     self._places[key] = _Place(path, offset, len(line))
                 offset += len(line)
@@ -174,6 +187,18 @@ class Journal(Mapping[str, Any]):
                 "and its text is written again"
             )
         return match[2].decode(), match[3]
+
+
+def _torn(line: bytes) -> bool:
+    """Whether a damaged last line was begun by us; a machine that stopped may have left zeros in place of its bytes."""
+    return line.startswith((BEGINNING, b"\0")) or (len(line) > 1 and BEGINNING.startswith(line))
+
+
+def _value(text: bytes, path: Path) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path}: a line holds what lmx does not write. Restore the file, or move it away") from error
 
 
 @contextlib.contextmanager

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
 
-from lmx_models import zoo
+from lmx_models import zoo, zoo_folder, zoo_hub
 from lmx_plugins.errors import UserError
+
+# What PEFT calls the two files of an adapter.
+ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 
 
 def no_remote_code(arguments: dict[str, Any]) -> None:
@@ -32,17 +36,82 @@ def quiet_loading(name: str) -> Iterator[None]:
         raise UserError(
             f"cannot load {name!r}: {first}. Name a folder with safetensors, a Hub id, or one of `lmx models`"
         ) from error
+    except (ValueError, ImportError) as error:
+        if "trust_remote_code" not in str(error) and "custom code" not in str(error):
+            raise
+        raise UserError(
+            f"cannot load {name!r}: it comes with code of its own, which is not run, and transformers has no class for "
+            "it. Name a model of a class that transformers has"
+        ) from error
+
+
+def tokenizer_from(pretrained: str, cls: Any = transformers.AutoTokenizer, **kwargs: Any) -> Any:
+    """Load a tokenizer by transformers' own classes; what its repository brings of code is not run, nor asked for."""
+    return cls.from_pretrained(pretrained, trust_remote_code=False, **kwargs)
+
+
+def model_from(pretrained: str | Path, cls: Any = transformers.AutoModelForCausalLM, **kwargs: Any) -> Any:
+    """Load a model from safetensors (or a GGUF file, which holds no code either) by transformers' own classes."""
+    if not kwargs.get("gguf_file"):
+        kwargs["use_safetensors"] = True
+    return cls.from_pretrained(pretrained, trust_remote_code=False, **kwargs)
 
 
 def load(resolved: zoo.Resolved, name: str, dtype: torch.dtype, device: torch.device) -> tuple[Any, Any]:
     """Load ``(model, tokenizer)`` for `resolved` in `dtype` on `device`, without remote code and without pickles."""
-    kwargs: dict[str, Any] = {"revision": resolved.revision} if resolved.revision else {}
     with quiet_loading(name):
-        tokenizer = transformers.AutoTokenizer.from_pretrained(resolved.pretrained, **kwargs)
-        model = transformers.AutoModelForCausalLM.from_pretrained(
-            resolved.pretrained, dtype=dtype, use_safetensors=True, **kwargs
-        )
+        tokenizer = load_tokenizer(resolved, name)
+        model = model_from(resolved.pretrained, dtype=dtype, **_revision(resolved))
     return model.to(device).eval(), tokenizer
+
+
+def load_tokenizer(resolved: zoo.Resolved, name: str) -> Any:
+    """Load the tokenizer of a model."""
+    with quiet_loading(name):
+        return tokenizer_from(resolved.pretrained, **_revision(resolved))
+
+
+def _revision(resolved: zoo.Resolved) -> dict[str, Any]:
+    return {"revision": resolved.revision} if resolved.revision else {}
+
+
+def safe_additions(arguments: dict[str, Any]) -> dict[str, Any]:
+    """Return arguments of lm_eval's ``hf`` with what is laid over the weights named by folders of safetensors.
+
+    Args:
+        arguments: ``peft`` and ``delta`` among them are looked at, and ``tokenizer`` where it is a name.
+
+    Raises:
+        UserError: pickled weights, which could run code, or none; code that the repository brings.
+    """
+    safe = {**arguments, "trust_remote_code": False}
+    if isinstance(safe.get("peft"), str):
+        safe["peft"] = str(adapter(safe["peft"], arguments.get("revision")))
+    if isinstance(safe.get("delta"), str):
+        safe["delta"] = zoo.resolve(str(zoo.fetch(safe["delta"]))).pretrained
+    tokenizer = safe.get("tokenizer")
+    if isinstance(tokenizer, str) and (problem := zoo_folder.foreign_code(Path(tokenizer))):
+        raise UserError(f"cannot use tokenizer={tokenizer}: it {problem}. {zoo_folder.OTHER_MODEL}")
+    return safe
+
+
+def adapter(name: str, revision: str | None = None) -> Path:
+    """Return the folder of a PEFT adapter whose weights are safetensors; of the Hub's, nothing else is fetched.
+
+    Raises:
+        UserError: it is not there, or its weights are pickled.
+    """
+    folder = Path(name).expanduser()
+    if not folder.is_dir():
+        if not zoo_hub.is_hub_id(name):
+            raise UserError(f"peft={name!r}: there is no such folder, and it is no Hub id (owner/name)")
+        folder = zoo_hub.download(name, revision, [ADAPTER_CONFIG, ADAPTER_WEIGHTS])
+    for file in (ADAPTER_CONFIG, ADAPTER_WEIGHTS):
+        if not (folder / file).is_file():
+            pickled = zoo_folder.no_safetensors(path.name for path in folder.iterdir()) if folder.is_dir() else ""
+            problem = pickled if file == ADAPTER_WEIGHTS and "pickled" in pickled else f"has no {file}"
+            raise UserError(f"cannot use peft={name}: it {problem}. Save the adapter again with save_pretrained")
+    return folder
 
 
 def model_name(model: Any) -> str:

@@ -9,6 +9,7 @@ lmx ships no prices.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -26,9 +27,9 @@ def price_of(model: str) -> tuple[float, float] | None:
     entry: Mapping[str, Any] = table[model]
     try:
         prices = float(entry["input"]), float(entry["output"])
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         prices = -1.0, -1.0
-    if set(entry) != {"input", "output"} or not min(prices) >= 0:
+    if not all(0 <= price < math.inf for price in prices) or set(entry) != {"input", "output"}:
         raise UserError(f"{path}: {model}: write {{input: DOLLARS, output: DOLLARS}}, both per million tokens")
     return prices
 

@@ -9,9 +9,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO, Any
 
+from lmx_files import opening
 from lmx_models.completion import Completion
 from lmx_models.decoding.trace import ModelCost, Trace
 from lmx_plugins.errors import UserError
+
+_BEGINNING = b'{"task": '
 
 
 class TraceFile:
@@ -29,7 +32,7 @@ class TraceFile:
         self.path = Path(path if rank == 0 else f"{path}.rank{rank}")
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._file: IO[str] = _open_after_last_line(self.path)
+            self._file: IO[str] = _open_after_last_line(self.path)  # raises a UserError for a file of another kind
         except OSError as error:
             raise UserError(
                 f"cannot write traces to {self.path} ({error.strerror}): name a file in a writable folder, "
@@ -72,14 +75,17 @@ class TraceFile:
 
 
 def _open_after_last_line(path: Path) -> IO[str]:
-    """Open for appending, without the unfinished line that a killed process may have left."""
-    with path.open("ab+") as file:
-        file.seek(0)
-        whole = 0
-        for line in file:
-            whole += len(line) if line.endswith(b"\n") else 0
-        file.truncate(whole)
-    return path.open("a", encoding="utf-8")
+    """Open for appending, without the unfinished line that a killed process may have left.
+
+    Half a surrogate pair, which UTF-8 does not have, is written as its escape, which is the same in JSON.
+    """
+    descriptor = opening.open_after_last_line(
+        path,
+        lambda line: line.startswith(_BEGINNING) and b'"prompt_hash"' in line,
+        lambda torn: torn.startswith(_BEGINNING) or not torn.strip(b"\0") or torn == _BEGINNING[: len(torn)] > b"{",
+        "traces",
+    )
+    return os.fdopen(descriptor, "a", encoding="utf-8", errors="backslashreplace")
 
 
 def pieces_of(text: str, trace: Trace, decode: Callable[[Sequence[int]], str]) -> list[tuple[str, str]]:

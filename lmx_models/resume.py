@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from lm_eval.api.instance import Instance
+from pydantic import TypeAdapter
 
 from lmx_models.completion import Completion
 from lmx_models.decoding.trace import Trace
 from lmx_models.evaluated import document_of
 from lmx_models.journal import Journal, key_of
+from lmx_plugins.errors import UserError
 
 log = logging.getLogger(__name__)
 
 # Likelihoods come by the thousand: they are forced to disk this often (seconds), texts each time some are finished.
 SYNC_EVERY = 1.0
 MOST_DIFFERENCES = 4
+_TRACE, _TEXT = TypeAdapter(Trace), TypeAdapter(str)
 
 
 class ResumeJournal:
@@ -31,7 +35,7 @@ class ResumeJournal:
 
     def __init__(self, journal: Journal) -> None:
         self.journal = journal
-        self._before = list(journal.headers.values())
+        self._before = [header for header in journal.headers.values() if isinstance(header, dict)]
         self._told: set[str] = set()
 
     def header(self, description: Mapping[str, Any]) -> str:
@@ -44,7 +48,23 @@ class ResumeJournal:
     def text(self, key: str) -> Completion | None:
         """Return a finished text with its trace, if there is one."""
         value = self.journal.get(key)
-        return Completion(value["text"], Trace.from_dict(value["trace"])) if value else None
+        if value is None:
+            return None
+        with self.trusting_nothing():
+            _TRACE.validate_python(value["trace"])
+            trace = Trace.from_dict(value["trace"])
+            whole = all(0 <= token < 1 << 31 for token in trace.tokens)
+            if not whole or not all(0 <= one.start <= one.end <= trace.kept for one in trace.segments):
+                raise ValueError("a trace that does not hold together")
+            return Completion(_TEXT.validate_python(value["text"]), trace)
+
+    @contextlib.contextmanager
+    def trusting_nothing(self) -> Iterator[None]:
+        """Take what goes wrong with a result of the journal as a sign that lmx did not write it: a `UserError`."""
+        try:
+            yield
+        except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError) as error:
+            raise self._foreign() from error
 
     def add_text(self, key: str, instance: Instance, text: Completion) -> None:
         """Keep a finished text; call `Journal.sync` before the next one is started in its place."""
@@ -71,7 +91,20 @@ class ResumeJournal:
         finally:
             lm.cache_hook = before
             self.journal.sync()
-        return [fresh[i] if i in fresh else _restored(self.journal[key]) for i, key in enumerate(keys)]
+        return [fresh[i] if i in fresh else self._restored(self.journal[key]) for i, key in enumerate(keys)]
+
+    def _restored(self, value: Any) -> Any:
+        """Return a likelihood, (nats, greedy) or nats alone; JSON has no tuples."""
+        pair = value if isinstance(value, list) else [value, False]
+        if len(pair) != 2 or isinstance(pair[0], bool) or not isinstance(pair[0], (int, float)):
+            raise self._foreign()
+        return (pair[0], pair[1]) if isinstance(value, list) else value
+
+    def _foreign(self) -> UserError:
+        return UserError(
+            f"the journal {self.journal.folder} holds a result that lmx did not write. Move it away, or name another "
+            "folder (LMX_JOURNAL, or lmx run --journal)"
+        )
 
     def _tell_difference(self, header: dict[str, Any]) -> None:
         """Where the journal has the same task and model under nearly the same settings, say what is different."""
@@ -99,11 +132,6 @@ class _Tee:
             self.journal.sync()
             self.synced = time.monotonic()
         self.hook.add_partial(kind, arguments, result)
-
-
-def _restored(value: Any) -> Any:
-    """JSON has no tuples: a likelihood is (nats, greedy)."""
-    return tuple(value) if isinstance(value, list) else value
 
 
 def _changes(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:

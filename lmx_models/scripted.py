@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from pathlib import Path
 from typing import Any, ClassVar
 
 from lm_eval.api.instance import Instance
 
+from lmx_files import jsonl
+from lmx_files.reading import is_regular
 from lmx_models.arguments import refuse_unknown
 from lmx_models.completion import Completion
 from lmx_models.decoding.base import Segment
@@ -110,17 +111,13 @@ def _check_finish(finish: object, where: str) -> None:
 
 
 def _read_script(path: Path, finish: str) -> list[dict[str, str]]:
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"cannot read responses={path}: {error}") from error
+    if not is_regular(path):
+        raise UserError(f"cannot read responses={path}: there is no such file")
     script = []
-    for number, line in enumerate(lines, 1):
-        try:
-            answer = json.loads(line)
-            script.append({"text": str(answer["text"]), "finish": answer.get("finish", finish)})
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise UserError(f'{path}, line {number}: not a JSON object with a field "text" ({error!r})') from error
+    for number, answer in jsonl.numbered(path, f"responses={path}", last="take"):
+        if "text" not in answer:
+            raise UserError(f'{path}, line {number}: not a JSON object with a field "text"')
+        script.append({"text": str(answer["text"]), "finish": answer.get("finish", finish)})
         _check_finish(script[-1]["finish"], f"{path}, line {number}: finish")
     if not script:
         raise UserError(f'responses={path} is empty: write one {{"text": ...}} a line')

@@ -12,10 +12,12 @@ import json
 import os
 import re
 import shutil
+import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from lmx_files import opening, terminal
 from lmx_plugins.errors import UserError
 
 RECIPE = 1  # part of a folder's name: raise it when the conversion changes what it writes
@@ -39,8 +41,70 @@ def converted_folder(stem: str, sha256: str) -> Path:
 
 
 def is_ready(folder: Path) -> bool:
-    """True for a folder that a conversion finished."""
+    """True for a folder that a conversion finished; whether it is to be trusted, `build_once` asks."""
     return (folder / PROVENANCE).is_file() and (folder / "config.json").is_file()
+
+
+def check_planted(folder: Path) -> None:
+    """Refuse a converted model that another user may have put there or changed, or that is not what was converted.
+
+    Its folders and files must belong to this user, to root, or to the user whom LMX_CACHE_OWNER names, and nobody else
+    may write to them; every file must have the SHA-256 that the conversion wrote down.
+
+    Raises:
+        UserError: with what is wrong and the way out.
+    """
+    trusted = _trusted_owners()
+    for path in (folder.parent, folder, *sorted(folder.rglob("*"))):
+        found = path.lstat()
+        if found.st_uid not in trusted:
+            raise _planted(folder, f"{path.name} belongs to another user (uid {found.st_uid})")
+        if found.st_mode & stat.S_IWOTH and not (path == folder.parent and found.st_mode & stat.S_ISVTX):
+            raise _planted(folder, f"anybody may write to {path.name}")
+        if path != folder.parent and not (stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode)):
+            raise _planted(folder, f"{path.name} is no regular file")
+    try:
+        provenance = json.loads((folder / PROVENANCE).read_text(encoding="utf-8"))
+        written = provenance.get("files")  # former versions wrote none
+        names = set() if written is None else set(written) | set(_files(folder))
+        wrong = sorted(name for name in names if _changed(folder / name, written.get(name)))
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError):
+        raise _planted(folder, f"{PROVENANCE} does not say what the conversion wrote") from None
+    if wrong:
+        raise _planted(folder, f"{wrong[0]} is not what the conversion wrote")
+
+
+def _trusted_owners() -> set[int]:
+    """Return the users whose converted models are used: this one, root, and who is named in LMX_CACHE_OWNER."""
+    named = os.environ.get("LMX_CACHE_OWNER")
+    if not named:
+        return {os.getuid(), 0}
+    import pwd
+
+    try:
+        return {os.getuid(), 0, int(named) if named.isdecimal() else pwd.getpwnam(named).pw_uid}
+    except KeyError:
+        raise UserError(f"LMX_CACHE_OWNER={named}: there is no such user on this machine") from None
+
+
+def note_files(folder: Path) -> dict[str, str]:
+    """Return the SHA-256 of each file of a converted model, for its provenance file."""
+    return {name: sha256_of(folder / name) for name in _files(folder)}
+
+
+def _files(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir() if path.is_file() and path.name != PROVENANCE)
+
+
+def _changed(path: Path, digest: object) -> bool:
+    return not path.is_file() or known_sha256(path) != digest
+
+
+def _planted(folder: Path, what: str) -> UserError:
+    return UserError(
+        f"the model in {str(folder)!r} is not used: {what}. Delete that folder, and it is made again; set LMX_CACHE to "
+        "a folder of your own; or, if you trust that user, export LMX_CACHE_OWNER=NAME"
+    )
 
 
 def build_once(folder: Path, fill: Callable[[Path], None]) -> Path:
@@ -50,11 +114,13 @@ def build_once(folder: Path, fill: Callable[[Path], None]) -> Path:
     Left-overs of a killed process are cleared by the next one.
     """
     if is_ready(folder):
+        check_planted(folder)
         return folder
     with user_errors_from_disk(folder.parent):
         folder.parent.mkdir(parents=True, exist_ok=True)
         with _locked(folder):
             if is_ready(folder):  # another process made it while this one waited
+                check_planted(folder)
                 return folder
             for stale in folder.parent.glob(f".{folder.name}.*.part"):
                 shutil.rmtree(stale, ignore_errors=True)
@@ -72,9 +138,9 @@ def build_once(folder: Path, fill: Callable[[Path], None]) -> Path:
 @contextlib.contextmanager
 def _locked(folder: Path) -> Iterator[None]:
     """Let one process at a time make `folder`; the system frees the lock when the process dies."""
-    from filelock import FileLock, Timeout
+    from filelock import Timeout
 
-    lock = FileLock(folder.parent / f".{folder.name}.lock")
+    lock = opening.lock_file(folder.parent / f".{folder.name}.lock")
     try:
         lock.acquire(timeout=0)
     except Timeout:
@@ -127,7 +193,7 @@ def known_sha256(path: Path) -> str:
         read = json.loads(memory_file.read_text(encoding="utf-8"))
         memory = read if isinstance(read, dict) else {}
     found = memory.get(key)
-    if isinstance(found, list) and found[:2] == stamp:
+    if isinstance(found, list) and len(found) == 3 and found[:2] == stamp:
         return str(found[2])
     digest = sha256_of(path)
     memory[key] = [*stamp, digest]
@@ -141,6 +207,4 @@ def known_sha256(path: Path) -> str:
 
 def say(message: str) -> None:
     """Print one line about slow work on standard error."""
-    from rich.console import Console
-
-    Console(stderr=True, highlight=False).print(f"lmx: {message}", soft_wrap=True, markup=False)
+    terminal.console(stderr=True, highlight=False).print(f"lmx: {message}", soft_wrap=True, markup=False)

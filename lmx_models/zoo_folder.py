@@ -5,7 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
+ADAPTER = "holds a PEFT adapter beside a model, whose base transformers would load in its place"
+OTHER_MODEL = "Name a model of a class that transformers has"
+_CODE = "brings code of its own (auto_map), which is not run"
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 
 
@@ -15,10 +19,17 @@ def problem(folder: Path) -> str:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except FileNotFoundError:
         return "has no config.json"
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         return f"has a config.json that cannot be read ({error})"
     if not isinstance(config, dict):
         return "has a config.json that is not an object"
+    if found := foreign_code(folder, config):
+        return found
+    if (folder / "adapter_config.json").exists():
+        return ADAPTER
+    weights = config.get("transformers_weights")
+    if weights is not None and not str(weights).endswith((".safetensors", ".safetensors.index.json")):
+        return f"names weights that are no safetensors in its config.json ({str(weights)[:60]!r})"
     index = folder / "model.safetensors.index.json"
     if (folder / "model.safetensors").is_file():
         return ""
@@ -26,10 +37,54 @@ def problem(folder: Path) -> str:
         return no_safetensors(path.name for path in folder.iterdir())
     try:
         parts = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-    except (OSError, ValueError, KeyError, AttributeError, TypeError):
+    except (OSError, ValueError, KeyError, AttributeError, TypeError, RecursionError):
         return f"has a damaged {index.name}"
+    if foreign := [part for part in parts if not _is_shard(part)]:
+        return f"names {str(foreign[0])[:60]!r} in {index.name}, which is no safetensors file of this folder"
     absent = [part for part in parts if not (folder / part).is_file()]
     return f"lacks {len(absent)} of {len(parts)} weight files, first {absent[0]!r}" if absent else ""
+
+
+def foreign_code(folder: Path, config: dict[str, Any] | None = None) -> str:
+    """Return what of a model's code comes from its repository, where transformers has none; empty for nothing.
+
+    Many published models name code that transformers has had since: they are loaded by its own classes.
+    """
+    config = _json(folder / "config.json") if config is None else config
+    for field in ("attn_implementation", "_attn_implementation", "experts_implementation"):
+        values = config.get(field)
+        for value in values.values() if isinstance(values, dict) else [values]:
+            if "/" in str(value):
+                return f"names a repository of code in its config.json ({field}: {str(value)[:60]!r}), which is not run"
+    tokenizer = _json(folder / "tokenizer_config.json")
+    if not config.get("auto_map") and not tokenizer.get("auto_map"):
+        return ""
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+    from transformers.models.auto.tokenization_auto import tokenizer_class_from_name
+
+    from lmx_models.families import family_of
+
+    kind = config.get("model_type")
+    if config and family_of(config) is not None:
+        return ""
+    if config.get("auto_map") and (not isinstance(kind, str) or kind not in CONFIG_MAPPING):
+        return f"{_CODE}, and transformers does not know its model_type {str(kind)[:40]!r}"
+    name = str(tokenizer.get("tokenizer_class"))
+    if tokenizer.get("auto_map") and all(tokenizer_class_from_name(n) is None for n in (name, f"{name}Fast")):
+        return f"{_CODE}, and transformers does not know its tokenizer {name[:40]!r}"
+    return ""
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _is_shard(name: Any) -> bool:
+    return isinstance(name, str) and name.endswith(".safetensors") and Path(name).name == name
 
 
 def no_safetensors(names: Iterable[str]) -> str:
@@ -41,6 +96,10 @@ def no_safetensors(names: Iterable[str]) -> str:
 
 def mend(folder: Path) -> str:
     """Say what to name instead of a folder that holds no model."""
+    if foreign_code(folder):
+        return OTHER_MODEL[0].lower() + OTHER_MODEL[1:]
+    if (folder / "config.json").is_file() and (folder / "adapter_config.json").is_file():
+        return "merge the adapter into the model (merge_and_unload) and save that, or name it with peft="
     if (folder / "adapter_config.json").is_file():
         return "this is a PEFT adapter; merge it into its base model and save that"
     files = sorted(folder.glob("*.gguf"))

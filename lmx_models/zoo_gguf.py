@@ -17,9 +17,11 @@ from lmx_models.zoo_cache import (
     PROVENANCE,
     RECIPE,
     build_once,
+    check_planted,
     converted_folder,
     is_ready,
     known_sha256,
+    note_files,
     require_space,
     say,
 )
@@ -47,7 +49,10 @@ def convert_file(path: Path) -> Path:
     folder = converted_folder(path.stem, digest)
     twins = folder.parent.glob(f"*-{digest[:12]}-v{RECIPE}")  # the same bytes under another name
     ready = next((twin for twin in sorted(twins) if is_ready(twin)), None)
-    return ready or build_once(folder, lambda part: convert(path, part, origin))
+    if ready is not None:
+        check_planted(ready)
+        return ready
+    return build_once(folder, lambda part: convert(path, part, origin))
 
 
 def convert(gguf_file: Path, target: Path, source: dict[str, Any]) -> None:
@@ -68,6 +73,7 @@ def convert(gguf_file: Path, target: Path, source: dict[str, Any]) -> None:
         **source,
         "quantization": facts["quantization"],
         "stored_dtype": "float32",
+        "files": note_files(target),
         "recipe": RECIPE,
         "versions": {name: version(name) for name in ("transformers", "tokenizers", "gguf", "torch")},
         "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
@@ -112,15 +118,17 @@ def _convert_with_transformers(gguf_file: Path, target: Path, tokenizer_pre: str
     import torch
     import transformers
 
+    from lmx_models.loading import model_from, tokenizer_from
+
     logging: Any = transformers.utils.logging
     bars = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()  # the reader of GGUF shows its own, which is the slow part
     try:
         folder, name = str(gguf_file.parent), gguf_file.name
-        tokenizer = transformers.AutoTokenizer.from_pretrained(folder, gguf_file=name)
+        tokenizer = tokenizer_from(folder, gguf_file=name)
         if tokenizer_pre in DIGITS_APART:
             split_digits(tokenizer)
-        model = transformers.AutoModelForCausalLM.from_pretrained(
+        model = model_from(
             folder,
             gguf_file=name,
             dtype=torch.float32,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -124,17 +125,19 @@ def _question(repo: str, revision: str | None) -> Answer:
     files = [sibling.rfilename for sibling in info.siblings or []]
     if "config.json" not in files:
         return Answer(True, "on the Hub it has no config.json")
+    if "adapter_config.json" in files:
+        return Answer(True, f"on the Hub it {zoo_folder.ADAPTER}")
     if not any(name.endswith(".safetensors") for name in files):
         return Answer(True, f"on the Hub it {zoo_folder.no_safetensors(files)}")
     return Answer(True, commit=info.sha)
 
 
-def download(repo: str, revision: str | None) -> Path:
-    """Download a model into the Hub's cache and return its folder; huggingface_hub shows the progress."""
+def download(repo: str, revision: str | None, wanted: Sequence[str] = WANTED) -> Path:
+    """Download the wanted files of a model into the Hub's cache, with a progress bar, and return their folder."""
     from huggingface_hub import snapshot_download
 
     try:
-        folder = snapshot_download(repo, revision=revision, allow_patterns=WANTED, ignore_patterns=["*/*"])
+        folder = snapshot_download(repo, revision=revision, allow_patterns=list(wanted), ignore_patterns=["*/*"])
     except Exception as error:  # HTTP, connection, disk: all of them end here
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise UserError(

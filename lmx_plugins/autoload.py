@@ -25,6 +25,7 @@ AFTER_IMPORT = {
     "lm_eval.api.task": ("evaluation", "watch_requests"),
     "lm_eval.evaluator": ("evaluation", "watch_evaluator"),
     "lm_eval.loggers.evaluation_tracker": ("guards", "guard_output_path"),
+    "lm_eval.loggers.utils": ("surroundings", "guard_surroundings"),
     "lm_eval._cli.harness": ("guards", "fail_on_lost_results"),
 }
 

@@ -13,11 +13,13 @@ import logging
 import os
 import sys
 import tempfile
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import Any
 
+from lmx_files import secrets, terminal
 from lmx_plugins import discovery, threads
 from lmx_plugins.errors import UserError
 
@@ -29,7 +31,7 @@ lost: list[str] = []
 
 def error_line(error: BaseException) -> str:
     """Return the one line a user sees of an error."""
-    return "lmx: error: " + " ".join(str(error).split())
+    return f"lmx: error: {terminal.one_line(error)}"
 
 
 def wants_traceback() -> bool:
@@ -43,7 +45,7 @@ def prepare(module: ModuleType) -> None:
     install_excepthook(module)
 
 
-def install_excepthook(module: ModuleType) -> None:
+def install_excepthook(module: ModuleType | None = None) -> None:
     """Print an uncaught `UserError` as one line; every other error goes to the hook that was there."""
     previous = sys.excepthook
     if getattr(previous, "lmx", False):
@@ -52,8 +54,13 @@ def install_excepthook(module: ModuleType) -> None:
     def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         if issubclass(kind, UserError) and not wants_traceback():
             print(error_line(error), file=sys.stderr)
-        else:
+            return
+        told = "".join(traceback.format_exception(kind, error, trace))
+        clean = secrets.redact_text(terminal.plain(told))
+        if clean == told or previous is not sys.__excepthook__:
             previous(kind, error, trace)
+        else:
+            sys.stderr.write(clean)
 
     hook.lmx = True  # type: ignore[attr-defined]
     sys.excepthook = hook
@@ -71,6 +78,7 @@ def guard_output_path(module: ModuleType) -> None:
 
 def fail_on_lost_results(module: ModuleType) -> None:
     """Make the `lm_eval` command fail when something was not saved; runs after lm_eval's command line."""
+    terminal.tolerant_output()  # lm_eval's own table holds arrows
     command = module.HarnessCLI
     command.execute = _failing_when_lost(command.execute)
 

@@ -7,7 +7,6 @@ import json
 import os
 import platform
 import shlex
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any
 
 import psutil
 
-from lmx_files import atomic
+from lmx_files import atomic, git, secrets
 from lmx_files.hashing import sha256
 from lmx_files.reading import reason
 from lmx_plugins.errors import UserError
@@ -41,7 +40,7 @@ def describe(
     decoding = config.get("decoding") or {}
     return {
         "manifest": 1,
-        "command": shlex.join(["lmx", "run", *arguments]),
+        "command": secrets.redact_text(shlex.join(["lmx", "run", *arguments])),
         "folder": str(Path.cwd()),
         "started": started,
         "seconds": round(seconds, 2),
@@ -72,18 +71,11 @@ def versions() -> dict[str, str]:
 def git_state(folder: Path) -> dict[str, Any] | None:
     """Return commit, branch and whether files differ from the commit; None outside a repository."""
 
-    def git(*arguments: str) -> str:
-        command = ["git", "-C", str(folder), *arguments]
-        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
-
-    try:
-        return {
-            "commit": git("rev-parse", "HEAD"),
-            "branch": git("rev-parse", "--abbrev-ref", "HEAD"),
-            "changed_files": len(git("status", "--porcelain", "--untracked-files=no").splitlines()),
-        }
-    except (OSError, subprocess.SubprocessError):
+    repository = git.find(folder)
+    found = git.head(repository) if repository else None
+    if repository is None or found is None:
         return None
+    return {"commit": found[0], "branch": found[1], "changed_files": git.changed_files(repository, found[0])}
 
 
 def machine() -> dict[str, Any]:

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
+from lmx_files import secrets
 from lmx_files.yaml import read_yaml
 from lmx_plugins.errors import UserError, unknown
 from lmx_runs import lm_eval_flags
 
 DEFAULT_OUTPUT = "results"
-# A secret among the arguments would be written into the results file.
-SECRET = re.compile(r"(^|_)(api_?key|secret|password)$|^((hf|api|auth|access|bearer)_)?token$")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -68,7 +66,7 @@ def parse(arguments: Sequence[str]) -> Options:
         chosen = getattr(given, name, None)
         return config.get(name) if chosen is None or chosen == [] else chosen
 
-    _refuse_secrets(value("model_args"))
+    _refuse_secrets({**config, **{name: one for name, one in vars(given).items() if one is not None}})
     lm_eval_flags.check(given, value)
     given.output_path = value("output_path") or DEFAULT_OUTPUT
     given.log_samples = True
@@ -127,11 +125,16 @@ def _names(value: Any) -> list[str]:
     return [name for one in values for name in str(one).split(",") if name]
 
 
-def _refuse_secrets(model_args: Any) -> None:
-    names = model_args if isinstance(model_args, dict) else [part.partition("=")[0] for part in _names(model_args)]
-    for name in names:
-        if SECRET.search(str(name).strip().lower()):
-            raise UserError(
-                f"model argument {name!r} looks like a secret, and model arguments are written into the results: "
-                "export it as an environment variable instead (OPENAI_API_KEY, HF_TOKEN, ...)"
-            )
+def _refuse_secrets(arguments: Mapping[str, Any]) -> None:
+    """Refuse a secret in whatever an argument holds: all of them are written into the results and the manifest."""
+    for name, value in arguments.items():
+        # Of a single text, as a prompt or a path is one, only the shape tells; `model_args` may be given as text.
+        prose = isinstance(value, str) and name not in ("model_args", "gen_kwargs", "metadata")
+        told = (name if secrets.is_secret(name, value) else None) if prose else secrets.find(value, name)
+        if told is None:
+            continue
+        leaf = told.rpartition(".")[2]
+        raise UserError(
+            f"{name}: {leaf!r} looks like a secret, and arguments are written into the results: "
+            "export it as an environment variable instead (OPENAI_API_KEY, HF_TOKEN, WANDB_API_KEY, ...)"
+        )

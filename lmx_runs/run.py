@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from lmx_files import terminal
 from lmx_files.runs import read_results
 from lmx_plugins import discovery, guards
 from lmx_plugins.errors import UserError
@@ -69,6 +70,7 @@ def _execute(options: Options) -> None:
     from lm_eval.utils import setup_logging
 
     setup_logging()
+    terminal.filter_logging()
     try:
         Run._execute(options.lm_eval)
     except Exception as error:
@@ -116,7 +118,7 @@ def _tell_of_models_without_journal(options: Options) -> None:
     what = f"--model {options.model} is lm_eval's own and keeps no journal (--model ar, for one, does)"
     if options.resume:
         raise UserError(f"--resume: {what}")
-    print(f"lmx: note: {what}; if the run dies it starts anew", file=sys.stderr)
+    terminal.say(f"lmx: note: {what}; if the run dies it starts anew", error=True)
 
 
 def _rank() -> int:
@@ -164,7 +166,7 @@ def _interruptible(options: Options) -> Iterator[None]:
             kept = "nothing is kept (--no_journal)"
         else:
             kept = f"finished texts are kept in {options.journal}: give the same command again to go on"
-        print(f"\nlmx: interrupted; {kept}", file=sys.stderr)
+        terminal.say(f"\nlmx: interrupted; {kept}", error=True)
         sys.exit(130)
     finally:
         signal.signal(signal.SIGTERM, previous)
@@ -173,6 +175,6 @@ def _interruptible(options: Options) -> Iterator[None]:
 def _say_where(manifest_file: Path, paths: Sequence[Path], results: dict[str, Any]) -> None:
     from_journal = (results.get("config", {}).get("decoding") or {}).get("texts_from_journal")
     if from_journal:
-        print(f"{from_journal} texts came from the journal")
+        terminal.say(f"{from_journal} texts came from the journal")
     for path in (*paths, manifest_file):
-        print(path)
+        terminal.say(path)

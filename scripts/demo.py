@@ -11,16 +11,15 @@ from __future__ import annotations
 import argparse
 import json
 import shlex
-import subprocess
 import sys
 import time
 from pathlib import Path
 
-from rich.console import Console
 from rich.panel import Panel
 from rich.table import Table
 
 from lmx_analysis.guided_text import coloured, read
+from lmx_files import children, terminal
 from lmx_models import zoo
 from lmx_plugins.errors import UserError
 
@@ -45,7 +44,7 @@ def main() -> None:
     parser.add_argument("--limit", type=int, default=24, help="prompts (of 50)")
     parser.add_argument("--out", type=Path, default=Path("results/demo"))
     options = parser.parse_args()
-    console = Console()
+    console = terminal.console()
     began = time.time()
     console.print(f"[bold]1. The model[/]: {MODEL}")
     console.print(f"   {zoo.fetch(MODEL)}", soft_wrap=True)
@@ -57,9 +56,9 @@ def main() -> None:
     command += ["--apply_chat_template", "--num_fewshot", "2", "--fewshot_as_multiturn", "true"]
     command += ["--output_path", str(out), "--log_samples"]
     console.print(f"[bold]2. The run[/] ({options.limit} of 50 prompts):\n   {shlex.join(command)}", soft_wrap=True)
-    done = subprocess.run([sys.executable, "-m", *command], check=False)
-    if done.returncode:
-        sys.exit(done.returncode)
+    status = children.start(children.module(*command), env=children.environment(needs=None)).wait()
+    if status:
+        sys.exit(status)
 
     results_file = max(out.rglob("results_*.json"))
     results = json.loads(results_file.read_text())
@@ -67,7 +66,8 @@ def main() -> None:
     console.print("[bold]3. The table[/]")
     table = Table("measure", "value", "standard error")
     for name, words in ROWS.items():
-        table.add_row(words, f"{scores[f'{name},none']:.3f}", f"{scores[f'{name}_stderr,none']:.3f}")
+        error = scores[f"{name}_stderr,none"]  # 0 where all values are alike, which tells nothing
+        table.add_row(words, f"{scores[f'{name},none']:.3f}", f"{error:.3f}" if error else "—")
     decoding = results["config"]["decoding"]
     table.add_row("share of tokens by the oracle", f"{decoding['oracle_share']:.3f}", "")
     table.add_row("tokens per second", f"{decoding['tokens_per_second']:.1f}", "")

@@ -10,10 +10,10 @@ import re
 import sys
 from pathlib import Path
 
-from rich.console import Console
 from rich.panel import Panel
 
 from lmx_analysis.guided_text import coloured, read
+from lmx_files import terminal
 from lmx_plugins.errors import UserError
 
 
@@ -24,7 +24,7 @@ def main() -> None:
     parser.add_argument("--doc", type=int, help="only this document")
     parser.add_argument("--svg", type=Path, help="save what is printed as a picture")
     options = parser.parse_args()
-    console = Console(record=options.svg is not None, width=100)
+    console = terminal.console(record=options.svg is not None, width=100)
     for record in read(options.traces):
         if options.doc in (None, record["doc_id"]):
             console.print(Panel(coloured(record), title=f"{record['task']} {record['doc_id']}: base red, oracle blue"))

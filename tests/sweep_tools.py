@@ -50,7 +50,8 @@ results = {
 LMX = """
 import sys
 from lmx_cli import sweep
-from lmx_runs.sweep import flags
+from lmx_runs.sweep import flags, plan
+plan.check_names = lambda *_: None
 flags.RUN = ({fake!r},)
 sweep._report = lambda *_: None
 from lmx_cli.main import main

@@ -3,20 +3,33 @@
 from __future__ import annotations
 
 import math
+import zlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from lmx_analysis import statistics
-from lmx_analysis.compare.pairing import Key, Mismatch, TaskSamples, left_over, pair, read_samples, refuse
-from lmx_analysis.compare.scores import ScoreRow, main_metrics, score_rows
+import numpy as np
+
+from lmx_analysis.compare.arms import Arms, read_arms
+from lmx_analysis.compare.pairing import Key, Mismatch, TaskSamples, left_over, pair, pooled, read_samples, refuse
+from lmx_analysis.compare.scores import ScoreRow, arm_rows, declared_metric, main_metrics
 from lmx_analysis.compare.settings import doubts
-from lmx_files.runs import Run, read_run
+from lmx_analysis.compare.testing import (
+    PER_ROW,
+    Difference,
+    TaskData,
+    choose_tests,
+    listed,
+    null_statistics,
+    task_data,
+    test_task,
+)
+from lmx_analysis.stats import Metric, holm, max_t, metric_of, standard_error
+from lmx_files.runs import Run
 from lmx_plugins.errors import UserError, unknown
 
-ALPHA = 0.05
-FEW_CLUSTERS = 20
+CORRECTIONS = ("holm", "max-t")
 
 
 @dataclass(frozen=True)
@@ -26,7 +39,9 @@ class Options:
     Attributes:
         tasks, metrics: names to select; None for the default, ``["all"]`` for every metric.
         cluster: field of the documents that names independent groups. seed, resamples: of the bootstrap.
-        by_prompt: pair equal prompts only; else documents.
+        by_prompt: pair equal prompts only; else documents. pool: put seeds of one setting together.
+        correction: the one that verdicts follow, ``holm`` or ``max-t``; both are reported.
+        kinds: what metrics are, by name, over what their tasks declare.
     """
 
     tasks: list[str] | None = None
@@ -35,52 +50,38 @@ class Options:
     resamples: int = 10_000
     seed: int = 1234
     by_prompt: bool = True
-
-
-@dataclass(frozen=True)
-class Difference:
-    """One tested row: a metric of one run against the reference.
-
-    Attributes:
-        selected: whether it is on the screen and in Holm's correction. p_holm: NaN if not selected.
-        dropped: pairs left out because a value was missing, NaN or infinite.
-    """
-
-    row: ScoreRow
-    run: str
-    selected: bool
-    paired: statistics.Paired
-    dropped: int
-    p_holm: float = math.nan
-
-    @property
-    def verdict(self) -> str:
-        """``better``, ``worse`` or ``differs`` when p after Holm is below 0.05, else nothing."""
-        if not self.p_holm < ALPHA or self.paired.difference == 0:
-            return ""
-        if self.row.higher_is_better is None:
-            return "differs"
-        return "better" if (self.paired.difference > 0) == self.row.higher_is_better else "worse"
+    pool: bool = True
+    correction: str = "holm"
+    kinds: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass
 class Comparison:
-    """Runs side by side. The first of `runs` is not always the `reference`; `selected` are rows for the screen."""
+    """Runs side by side. The first of `arms` is not always the `reference`; `selected` are rows for the screen.
 
-    runs: dict[str, Run]
+    `resamples`: flips that the tests drew, at least as many as the options say.
+    """
+
+    arms: Arms
     reference: str
     options: Options
     scores: list[ScoreRow] = field(default_factory=list)
     selected: set[tuple[str, str, str]] = field(default_factory=set)
     differences: list[Difference] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    resamples: int = 0
+
+    @property
+    def runs(self) -> dict[str, Run]:
+        """The first run of each arm."""
+        return {name: runs[0] for name, runs in self.arms.items()}
 
     def is_selected(self, row: ScoreRow) -> bool:
         """Whether a row is shown on the screen."""
         return (row.task, row.filter, row.metric) in self.selected
 
 
-Track = Callable[[Sequence[tuple[str, str]]], Iterable[tuple[str, str]]]
+Track = Callable[[Sequence[str]], Iterable[str]]
 
 
 def compare(
@@ -90,46 +91,26 @@ def compare(
     reference: str | None = None,
     track: Track = iter,
 ) -> Comparison:
-    """Compare the runs at `paths`, results folders or files; `track` may show progress over (run, task).
+    """Compare the runs at `paths`, results folders or files; `track` may show progress over tasks.
 
     Raises:
         UserError: a name is unknown, or two runs were not given the same prompts (it says where).
     """
-    if len(paths) < 2:
-        raise UserError(f"{len(paths)} run given: name two or more results folders, the reference first")
-    names = list(names) if names else short_names([Path(path) for path in paths])
-    if len(names) != len(paths) or len(set(names)) != len(names) or not all(names):
-        raise UserError(f"--names {','.join(names)}: give {len(paths)} different names, one for each run")
-    runs = dict(zip(names, map(read_run, paths), strict=True))
-    if reference is not None and reference not in runs:
-        raise unknown("--reference", reference, runs)
-    for name, run in runs.items():
-        if run.is_make_stage:
+    if options.correction not in CORRECTIONS:
+        raise unknown("--correction", options.correction, CORRECTIONS)
+    arms, notes = read_arms(paths, names, options.pool)
+    if reference is not None and reference not in arms:
+        raise unknown("--reference", reference, arms)
+    for name, runs in arms.items():
+        if any(run.is_make_stage for run in runs):
             raise UserError(f"{name} is a run of stage=make, whose texts are no answers: give the run of stage=consume")
-    result = Comparison(runs, reference or names[0], options)
-    result.notes += [f"{name}: {note}" for name, run in runs.items() for note in run.notes]
-    others = [name for name in runs if name != result.reference]
-    ordered = {name: runs[name] for name in (result.reference, *others)}
-    result.scores = _of_tasks(score_rows(ordered), options.tasks)
+    result = Comparison(arms, reference or next(iter(arms)), options, notes=notes)
+    others = [name for name in arms if name != result.reference]
+    result.scores = _of_tasks(arm_rows({name: arms[name] for name in (result.reference, *others)}), options.tasks)
     _select(result)
     _describe(result, others)
     _test(result, others, track)
     return result
-
-
-def short_names(paths: list[Path]) -> list[str]:
-    """Return the shortest tails of the paths that tell them apart; a path given twice gets a number."""
-    whole = [path.resolve().with_suffix("") if path.suffix == ".json" else path.resolve() for path in paths]
-    for length in range(1, max(len(path.parts) for path in whole) + 1):
-        names = ["/".join(path.parts[-length:]) for path in whole]
-        if len(set(names)) == len(set(whole)):
-            break
-    seen: dict[str, int] = defaultdict(int)
-    unique = []
-    for name in names:
-        seen[name] += 1
-        unique.append(name if seen[name] == 1 else f"{name}#{seen[name]}")
-    return unique
 
 
 def _of_tasks(rows: list[ScoreRow], tasks: list[str] | None) -> list[ScoreRow]:
@@ -192,76 +173,115 @@ def _describe(result: Comparison, others: list[str]) -> None:
 
 def _test(result: Comparison, others: list[str], track: Track) -> None:
     """Pair everything first, so that a refusal comes before any work; then test, then correct."""
-    reference, options = result.runs[result.reference], result.options
-    tasks = list(dict.fromkeys(row.task for row in result.scores))
-    leaves = [task for task in tasks if any(task in run.results.get("configs", {}) for run in result.runs.values())]
-    pairs: dict[tuple[str, str], list[Key]] = {}
-    samples: dict[tuple[str, str], TaskSamples] = {}
-
-    def read(name: str, task: str) -> TaskSamples:
-        if (name, task) not in samples:
-            samples[name, task] = read_samples(result.runs[name], task, options.cluster)
-        return samples[name, task]
-
+    reader = _Samples(result)
+    pairs: dict[str, dict[str, list[Key]]] = defaultdict(dict)
     for name in others:
         mismatch = Mismatch()
-        for task in leaves:
-            run = result.runs[name]
-            lacking = [each for each in (result.reference, name) if task not in result.runs[each].sample_files]
-            if task not in reference.results["results"] or task not in run.results["results"]:
+        for task in reader.common_tasks(name):
+            keys, notes = _pair(result, reader, name, task, mismatch)
+            pairs[task][name] = keys
+            result.notes += notes
+        refuse(mismatch, result.reference, name)
+    if not result.options.by_prompt:
+        result.notes.append("paired by document and not by prompt: differences include the prompts' (chat templates)")
+    every = []
+    for task, keys_of in pairs.items():
+        rows = [(row, _metric(result, row), result.is_selected(row)) for row in result.scores if row.task == task]
+        found = {name: (reader.read(name, task), keys) for name, keys in keys_of.items()}
+        clustered = result.options.cluster is not None
+        every.append(task_data(task, rows, reader.read(result.reference, task), found, clustered))
+    result.notes += choose_tests(every)
+    count = sum(column.selected for data in every for column in data.columns)
+    result.resamples = max(result.options.resamples, PER_ROW * count)
+    by_task = {data.task: data for data in every}
+    for task in track(list(by_task)):
+        tested, notes = test_task(by_task[task], result.options.correction, result.resamples, _seed(result, task))
+        result.differences += tested
+        result.notes += notes
+    _note_aggregates(result, reader.found)
+    _errors_of_pooled(result, reader)
+    _correct(result, every)
+    order = {name: number for number, name in enumerate(others)}
+    result.differences.sort(key=lambda each: order[each.run])
+
+
+class _Samples:
+    """The samples of arms by task, each read once; seeds of one setting as one."""
+
+    def __init__(self, result: Comparison) -> None:
+        self.result = result
+        self.found: dict[tuple[str, str], TaskSamples] = {}
+
+    def read(self, name: str, task: str) -> TaskSamples:
+        if (name, task) not in self.found:
+            options = self.result.options
+            seeds = [read_samples(run, task, options.cluster) for run in self.result.arms[name]]
+            self.found[name, task] = seeds[0]
+            if len(seeds) > 1:
+                self.found[name, task], notes = pooled(task, name, seeds, options.by_prompt)
+                self.result.notes += notes
+        return self.found[name, task]
+
+    def common_tasks(self, name: str) -> list[str]:
+        """Return the tasks whose samples an arm and the reference have; note where they were not logged."""
+        result, both = self.result, (self.result.reference, name)
+        tasks = list(dict.fromkeys(row.task for row in result.scores))
+        known = {task for runs in result.arms.values() for run in runs for task in run.results.get("configs", {})}
+        found = []
+        for task in tasks:
+            runs = [run for each in both for run in result.arms[each]]
+            if task not in known or not all(task in run.results["results"] for run in runs):
                 continue
+            lacking = [each for each in both if not all(task in run.sample_files for run in result.arms[each])]
             if lacking:
                 who = " and ".join(lacking)
                 result.notes.append(f"{task}: {who} logged no samples; paired tests need --log_samples")
                 continue
-            a, b = read(result.reference, task), read(name, task)
-            common, only_a, only_b = left_over(a, b)
-            if not common:
-                raise UserError(f"{task}: {result.reference} and {name} have no document in common")
-            if only_a or only_b:
-                counts = f"{only_a} only in {result.reference}, {only_b} only in {name}"
-                result.notes.append(f"{task}: {common} documents are in both, {counts}; only those in both are paired")
-            pairs[name, task], notes = pair(task, a, b, options.by_prompt, mismatch)
-            result.notes += [f"{task}, {name}: {note}" for note in notes]
-        refuse(mismatch, result.reference, name)
-    if not options.by_prompt:
-        result.notes.append("paired by document and not by prompt: differences include the prompts' (chat templates)")
-    for name, task in track(list(pairs)):
-        a, b = samples[result.reference, task], samples[name, task]
-        result.differences += _task_differences(result, name, task, a, b, pairs[name, task])
-    _note_aggregates(result, samples)
-    _correct(result)
+            found.append(task)
+        return found
 
 
-def _task_differences(
-    result: Comparison, name: str, task: str, a: TaskSamples, b: TaskSamples, keys: list[Key]
-) -> list[Difference]:
-    found, dropped = [], defaultdict(list)
-    clustered = result.options.cluster is not None
-    for row in result.scores:
-        if row.task != task or row.metric not in a.metrics or row.metric not in b.metrics or not row.is_number:
-            continue
-        if row.metric in a.structured or row.metric in b.structured:
-            continue
-        chosen = [key for key in keys if key[0] == row.filter]
-        means = [(a.documents[key].mean(row.metric), b.documents[key].mean(row.metric)) for key in chosen]
-        labels = [a.documents[key].cluster for key in chosen]
-        whole = [(c, x, y) for c, (x, y) in zip(labels, means, strict=True) if x is not None and y is not None]
-        lost = len(chosen) - len(whole)
-        if lost:
-            dropped[lost].append(row.metric)
-        if not whole:
-            continue
-        clusters, x, y = zip(*whole, strict=True)
-        options = result.options
-        paired = statistics.compare_paired(x, y, clusters if clustered else None, options.resamples, options.seed)
-        found.append(Difference(row, name, result.is_selected(row), paired, lost))
-    for count, metrics in dropped.items():
-        result.notes.append(f"{task}, {name}: {count} pairs without two numbers left out of {_listed(metrics)}")
-    few = {each.paired.clusters for each in found if clustered and each.paired.clusters < FEW_CLUSTERS}
-    if few:
-        result.notes.append(f"{task}, {name}: only {max(few)} clusters; with fewer than {FEW_CLUSTERS} p is rough")
-    return found
+def _pair(
+    result: Comparison, reader: _Samples, name: str, task: str, mismatch: Mismatch
+) -> tuple[list[Key], list[str]]:
+    a, b = reader.read(result.reference, task), reader.read(name, task)
+    common, only_a, only_b = left_over(a, b)
+    if not common:
+        raise UserError(f"{task}: {result.reference} and {name} have no document in common")
+    notes = []
+    if only_a or only_b:
+        counts = f"{only_a} only in {result.reference}, {only_b} only in {name}"
+        notes.append(f"{task}: {common} documents are in both, {counts}; only those in both are paired")
+    keys, more = pair(task, a, b, result.options.by_prompt, mismatch)
+    return keys, notes + [f"{task}, {name}: {note}" for note in more]
+
+
+def _metric(result: Comparison, row: ScoreRow) -> Metric:
+    first = result.arms[result.reference]
+    runs = [*first, *(run for name, arm in result.arms.items() if name != result.reference for run in arm)]
+    if row.metric in result.options.kinds:
+        return metric_of(result.options.kinds[row.metric], f"{row.metric} in --kinds", row.higher_is_better)
+    return declared_metric(runs, row.task, row.metric)
+
+
+def _seed(result: Comparison, task: str) -> int:
+    """Return a seed for a task's flips: those of two tasks are independent."""
+    return ((result.options.seed & 0xFFFFFFFF) << 32) ^ zlib.crc32(task.encode())
+
+
+def _errors_of_pooled(result: Comparison, reader: _Samples) -> None:
+    """Give arms of several seeds the standard error of their documents' means."""
+    for number, row in enumerate(result.scores):
+        scores = dict(row.scores)
+        for name, score in row.scores.items():
+            samples = reader.found.get((name, row.task))
+            if len(result.arms[name]) < 2 or samples is None or score.value is None:
+                continue
+            means = [each.mean(row.metric) for key, each in samples.documents.items() if key[0] == row.filter]
+            if means and all(mean is not None for mean in means):
+                error, _ = standard_error(np.array(means, dtype=np.float64))
+                scores[name] = replace(score, stderr=None if math.isnan(error) else error)
+        result.scores[number] = replace(row, scores=scores)
 
 
 def _note_aggregates(result: Comparison, samples: dict[tuple[str, str], TaskSamples]) -> None:
@@ -281,18 +301,26 @@ def _note_aggregates(result: Comparison, samples: dict[tuple[str, str], TaskSamp
                 other[row.task, name].append(row.metric)
     for (task, name), metrics in other.items():
         result.notes.append(
-            f"{task}, {name}: the task's value of {_listed(metrics)} is not the mean over its samples; "
+            f"{task}, {name}: the task's value of {listed(metrics)} is not the mean over its samples; "
             "the difference tested is that of the means"
         )
     for task, metrics in not_numbers.items():
-        result.notes.append(f"{task}: not tested, for its samples are not single numbers: {_listed(metrics)}")
+        result.notes.append(f"{task}: not tested, for its samples are not single numbers: {listed(metrics)}")
 
 
-def _correct(result: Comparison) -> None:
+def _correct(result: Comparison, every: Sequence[TaskData]) -> None:
+    """Correct the selected rows, by Holm and by max-T over flips that all rows of a task share."""
     chosen = [each for each in result.differences if each.selected]
-    corrected = dict(zip(map(id, chosen), statistics.holm(each.paired.p for each in chosen), strict=True))
-    result.differences = [replace(each, p_holm=corrected.get(id(each), math.nan)) for each in result.differences]
-
-
-def _listed(names: Iterable[str]) -> str:
-    return ", ".join(dict.fromkeys(names))
+    drawn = [null_statistics(data, result.resamples, _seed(result, data.task)) for data in every]
+    p = [each.paired.p for each in chosen]
+    by_holm = holm(p)
+    by_max_t: list[float] = []
+    if chosen:
+        observed, null = np.concatenate([t for t, _ in drawn]), np.concatenate([n for _, n in drawn], axis=1)
+        by_max_t = max_t(observed, null, p)
+    corrected = {id(each): pair for each, pair in zip(chosen, zip(by_holm, by_max_t, strict=True), strict=True)}
+    nothing = (math.nan, math.nan)
+    result.differences = [
+        replace(each, p_holm=corrected.get(id(each), nothing)[0], p_max_t=corrected.get(id(each), nothing)[1])
+        for each in result.differences
+    ]

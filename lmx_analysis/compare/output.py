@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
 from rich.table import Table
 
-from lmx_analysis.compare.comparison import Comparison, Difference
+from lmx_analysis.compare.comparison import Comparison
 from lmx_analysis.compare.scores import ARROWS, Score, ScoreRow
+from lmx_analysis.compare.testing import Difference
 from lmx_analysis.tables import csv_text, json_text, number, p_value, sha256, table
 from lmx_files.runs import Run
 
@@ -40,12 +42,13 @@ def difference_table(comparison: Comparison) -> Table | None:
     several = len(comparison.runs) > 2
     columns = [("Run", False)] if several else []
     columns += [("Tasks", False), ("Filter", False), ("Metric", False), ("", False), ("n", True)]
-    columns += [("Difference", True), ("95% interval", True), ("p", True), ("p (Holm)", True)]
+    columns += [("Difference", True), ("95% interval", True), ("p", True), ("p (Holm)", True), ("p (max-T)", True)]
     columns += [("", False), ("Test", False)]
     run = "" if several else f"{next(name for name in comparison.runs if name != comparison.reference)} minus "
+    by = "max-T" if comparison.options.correction == "max-t" else "Holm"
     how = "" if comparison.options.by_prompt else ", prompts differ"
     title = (
-        f"Paired differences: {run or 'each run minus '}{comparison.reference}{how} (Holm over {_rows(len(chosen))})"
+        f"Paired differences: {run or 'each run minus '}{comparison.reference}{how} ({by} over {_rows(len(chosen))})"
     )
     rows = [([each.run] if several else []) + _difference(each) for each in chosen]
     return table(f"\n{title}", columns, rows)
@@ -69,18 +72,30 @@ def difference_records(comparison: Comparison) -> list[dict[str, Any]]:
             **_of(each.row),
             "selected": each.selected,
             "n": each.paired.n,
-            "dropped": each.dropped,
+            "dropped": each.missing.dropped,
+            "missing_reference": each.missing.reference,
+            "missing_run": each.missing.run,
+            "missing_both": each.missing.both,
+            "infinite": each.missing.infinite,
+            "p_missing": each.missing.p,
+            "worst_low": each.missing.worst.low,
+            "worst_high": each.missing.worst.high,
             "clusters": each.paired.clusters,
+            "effective_clusters": each.paired.effective,
             "differing_clusters": each.paired.differing,
             "reference_mean": each.paired.reference,
             "run_mean": each.paired.run,
             "difference": each.paired.difference,
-            "low": each.paired.low,
-            "high": each.paired.high,
+            "low": each.paired.interval.low,
+            "high": each.paired.interval.high,
             "p": each.paired.p,
             "p_holm": each.p_holm,
+            "p_max_t": each.p_max_t,
             "verdict": each.verdict,
+            "withheld": each.missing.withheld or each.paired.interval.withheld,
             "test": each.paired.test,
+            "kind": each.metric.kind,
+            "skewness": each.paired.skewness,
         }
         for each in comparison.differences
     ]
@@ -90,11 +105,12 @@ def document(comparison: Comparison) -> dict[str, Any]:
     """Return everything: settings, versions, the files and their hashes, notes, scores and differences."""
     return {
         "reference": comparison.reference,
-        "runs": {name: _run(run) for name, run in comparison.runs.items()},
+        "runs": {name: _arm(runs) for name, runs in comparison.arms.items()},
         "settings": {
             **asdict(comparison.options),
             "confidence": 0.95,
-            "correction": "Holm over the selected rows of differences",
+            "corrections": "Holm, and Westfall and Young's step-down max-T, over the selected rows of differences",
+            "resamples_drawn": comparison.resamples,
         },
         "versions": {
             "python": platform.python_version(),
@@ -113,6 +129,11 @@ def files(comparison: Comparison) -> dict[str, str]:
         "differences.csv": csv_text(difference_records(comparison)),
         "compare.json": json_text(document(comparison)),
     }
+
+
+def _arm(runs: Sequence[Run]) -> dict[str, Any]:
+    """Return what a column was read from; of several seeds the first, and all of them under ``seeds``."""
+    return _run(runs[0]) | ({"seeds": [_run(run) for run in runs]} if len(runs) > 1 else {})
 
 
 def _run(run: Run) -> dict[str, Any]:
@@ -151,17 +172,20 @@ def _score(score: Score | None) -> str:
 
 def _difference(each: Difference) -> list[str]:
     pair = each.paired
-    interval = f"{number(pair.low, True)} to {number(pair.high, True)}" if pair.low == pair.low else "—"
+    ends = pair.interval
+    interval = f"{number(ends.low, True)} to {number(ends.high, True)}" if ends.known else "—"
+    dropped = each.missing.dropped
     return [
         each.row.alias,
         each.row.filter,
         each.row.metric,
         ARROWS[each.row.higher_is_better],
-        str(pair.n),
+        f"{pair.n} of {pair.n + dropped}" if dropped else str(pair.n),
         number(pair.difference, True),
         interval,
         p_value(pair.p),
         p_value(each.p_holm),
+        p_value(each.p_max_t),
         each.verdict,
         pair.test,
     ]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from lmx_files.runs import Run
@@ -21,7 +22,8 @@ class Document:
 
     Attributes:
         prompt, doc, target: lm_eval's hashes. repeats: texts asked for.
-        cluster: value of the cluster field. values: by metric, one for each logged line, None where not a number.
+        cluster: value of the cluster field. values: by metric, one for each logged line (and seed): None where not a
+            number, infinite where it is.
     """
 
     prompt: str
@@ -32,9 +34,10 @@ class Document:
     values: dict[str, list[float | None]]
 
     def mean(self, metric: str) -> float | None:
-        """Return the mean of a metric's values, or None if one is missing, NaN or infinite."""
+        """Return the mean of a metric's values, None if one is missing or NaN; infinite if one is."""
         found = self.values.get(metric, [None])
-        return None if any(value is None for value in found) else sum(found) / len(found)  # type: ignore[arg-type]
+        whole = math.nan if any(value is None for value in found) else sum(found) / len(found)  # type: ignore[arg-type]
+        return None if math.isnan(whole) else whole
 
 
 @dataclass
@@ -83,8 +86,44 @@ def read_samples(run: Run, task: str, cluster_field: str | None) -> TaskSamples:
             found.metrics[name] = None
             if isinstance(value, (list, dict)):
                 found.structured.add(name)
-            document.values.setdefault(name, []).append(number_or_none(value))
+            document.values.setdefault(name, []).append(_measured(value))
     return found
+
+
+def pooled(task: str, name: str, seeds: Sequence[TaskSamples], by_prompt: bool) -> tuple[TaskSamples, list[str]]:
+    """Return the samples of several seeds as one: each document that all of them answered has the values of all.
+
+    Raises:
+        UserError: two seeds were not given the same prompts (or, without `by_prompt`, documents), or numbers of texts.
+    """
+    first, notes = seeds[0], []
+    keys = list(first.documents)
+    for other in seeds[1:]:
+        mismatch = Mismatch()
+        common, _ = pair(task, first, other, by_prompt, mismatch)
+        refuse(mismatch, f"one seed of {name}", "another")
+        keys = [key for key in keys if key in set(common)]
+    union = {doc for each in seeds for _, doc in each.documents}
+    if len(union) > len({doc for _, doc in keys}):
+        lost = union - {doc for _, doc in keys}
+        notes.append(f"{task}: not answered under every seed of {name}, and left out: {documents_listed(lost)}")
+    found = TaskSamples(structured={metric for each in seeds for metric in each.structured})
+    found.metrics = {metric: None for metric in first.metrics if all(metric in each.metrics for each in seeds)}
+    for key in keys:
+        values = {
+            metric: [value for each in seeds for value in each.documents[key].values.get(metric, [None])]
+            for metric in found.metrics
+        }
+        found.documents[key] = replace(first.documents[key], values=values)
+    return found, notes
+
+
+def _measured(value: Any) -> float | None:
+    """Return a number as a float, infinities included, and None for all else."""
+    try:
+        return float(value) if isinstance(value, (int, float)) and not math.isnan(value) else None
+    except OverflowError:  # a whole number beyond every float
+        return math.copysign(math.inf, value)
 
 
 def number_or_none(value: Any) -> float | None:

@@ -4,96 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from lmx_analysis.guided_curve import estimates
-from lmx_analysis.guided_curve.estimates import Draws, Estimate
-from lmx_analysis.guided_curve.groups import SHARED, Group, Track, read_groups
+from lmx_analysis.guided_curve import intervals, lines
+from lmx_analysis.guided_curve.design import Design
+from lmx_analysis.guided_curve.groups import SHARED, Data, Group, Track, read_groups
+from lmx_analysis.guided_curve.intervals import Estimate
+from lmx_analysis.guided_curve.measure import CONTROL, Measurement, control_of, halves, heights, is_control, measure
+from lmx_analysis.guided_curve.model import Chosen, Curve, Line, Options, Point
+from lmx_analysis.guided_curve.notes import caveats, of_control, of_ends
+from lmx_analysis.guided_curve.settings import random_setting
 from lmx_analysis.guided_runs import choose_metric, choose_tasks, find_guided_runs
-from lmx_files.runs import Run
-from lmx_plugins.errors import unknown
-
-CONTROL = "random"
-FEW_CLUSTERS = 20
-
-
-@dataclass(frozen=True)
-class Options:
-    """What to draw.
-
-    Attributes:
-        task: a task or group; None if there is only one. metric: None for the task's first main metric.
-        by: settings that make separate lines, beside the policy.
-        filter: of lm_eval's filters. cluster: field of a document that names groups that are not independent.
-        resamples, seed: of the bootstrap. traces: see `find_guided_runs`.
-    """
-
-    task: str | None = None
-    metric: str | None = None
-    by: tuple[str, ...] = ()
-    filter: str | None = None
-    cluster: str | None = None
-    resamples: int = 10_000
-    seed: int = 1234
-
-
-@dataclass
-class Point:
-    """One group of runs on the curve.
-
-    Attributes:
-        line: the line that it belongs to. label: the settings that tell it from others of its policy.
-        gap: recovered gap; None where an end is missing or both ends agree.
-        control: accuracy of random consultation at the same share, interpolated between shares `between`.
-        difference: accuracy less that, paired. Both None without a control.
-    """
-
-    line: str
-    label: str
-    group: Group
-    share: Estimate
-    accuracy: Estimate
-    gap: Estimate | None = None
-    control: Estimate | None = None
-    difference: Estimate | None = None
-    between: tuple[float, float] | None = None
-
-
-@dataclass
-class Line:
-    """The points of one policy in the order of their shares; areas are None where an end or the control is missing."""
-
-    name: str
-    points: list[Point]
-    area: Estimate | None = None
-    area_over_control: Estimate | None = None
-
-
-@dataclass
-class Curve:
-    """Everything that is drawn and written."""
-
-    tasks: list[str]
-    metric: str
-    options: Options
-    runs: list[Run]
-    documents: int
-    clusters: int
-    ends: dict[str, Point] = field(default_factory=dict)
-    lines: list[Line] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-
-    @property
-    def points(self) -> list[Point]:
-        """All points: the base, those of each line, the oracle."""
-        inner = [point for line in self.lines for point in line.points]
-        return [*(self.ends[n] for n in ("base",) if n in self.ends), *inner] + [
-            self.ends[n] for n in ("oracle",) if n in self.ends
-        ]
+from lmx_analysis.stats.linear import Linear
+from lmx_plugins.errors import UserError, unknown
 
 
 def guided_curve(
@@ -110,27 +37,32 @@ def guided_curve(
     first = next(task for task in tasks if task in runs[0].sample_files)
     metric = choose_metric(runs[0], first, options.metric)
     data = read_groups(runs, tasks, metric, options.filter, options.cluster, track)
-    clusters = int(data.clusters.max()) + 1
-    curve = Curve(tasks, metric, options, runs, len(data.clusters), clusters, notes=[*notes, *data.notes])
-    draws = estimates.resample([g.cells for g in data.groups], data.clusters, options.resamples, options.seed)
+    design = _design(data, options)
+    curve = Curve(tasks, metric, options, runs, len(data.clusters), design.count, data.higher)
+    curve.notes += [*notes, *data.notes]
     labels = _labels(data.groups, options.by)
-    lines: dict[str, list[tuple[Point, Draws]]] = {}
-    ends: dict[str, Draws] = {}
-    for group, drawn, (line, label) in zip(data.groups, draws, labels, strict=True):
-        share = estimates.estimate(drawn.share, clusters)
-        accuracy = estimates.estimate_accuracy(drawn.accuracy, clusters)
-        point = Point(line, label, group, share, accuracy)
-        if group.role == "point":
-            lines.setdefault(line, []).append((point, drawn))
-        else:
-            curve.ends[group.role], ends[group.role] = point, drawn
-    for name, found in sorted(lines.items(), key=lambda item: (item[0].startswith(CONTROL), item[0])):
-        found.sort(key=lambda pair: pair[0].share.value)
-        curve.lines.append(Line(name, [point for point, _ in found]))
-    _against_ends(curve, lines, ends)
-    _against_control(curve, lines, ends)
-    _caveats(curve)
+    measured = _measured(data, labels, design, options)
+    _points(curve, data.groups, labels, measured)
+    _against_ends(curve, measured)
+    _against_control(curve, measured)
+    if options.split:
+        curve.chosen = _choose(curve, data, labels)
+    of_ends(curve, measured)
+    of_control(curve, measured)
+    caveats(curve, design)
     return curve
+
+
+def _design(data: Data, options: Options) -> Design:
+    seeds: tuple[int, ...] = ()
+    if options.seeds == "crossed":
+        seeds = tuple(sorted({seed for group in data.groups for seed in group.seeds}))
+    return Design(data.clusters, len(data.groups), data.rate, seeds)
+
+
+def _measured(data: Data, labels: Sequence[tuple[str, str]], design: Design, options: Options) -> Measurement:
+    cells = [group.cells for group in data.groups]
+    return measure(cells, [line for line, _ in labels], [g.role for g in data.groups], design, options.axis)
 
 
 def _labels(groups: Sequence[Group], by: Sequence[str]) -> list[tuple[str, str]]:
@@ -154,103 +86,119 @@ def _plain(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _against_ends(curve: Curve, lines: dict[str, list[tuple[Point, Draws]]], ends: dict[str, Draws]) -> None:
-    """Add recovered gaps and areas, where both ends are there and differ."""
-    missing = [f"{name} only ({how})" for name, how in (("base", "c=0"), ("oracle", "c=inf,k=inf")) if name not in ends]
-    if missing:
-        curve.notes.append(f"no run of {' and of '.join(missing)}: no recovered gap, no area")
+def _points(curve: Curve, groups: Sequence[Group], labels: Sequence[tuple[str, str]], measured: Measurement) -> None:
+    """Add the points, each line's in the order of its places on the axis."""
+    design = measured.design
+    found: dict[str, list[tuple[float, Point]]] = {}
+    for group, (line, label), each in zip(groups, labels, measured.groups, strict=True):
+        share = intervals.of_share(each.share, design)
+        accuracy = intervals.of_accuracy(each.knot.y, each.cells, design)
+        point = Point(line, label, group, share, accuracy, intervals.of(each.tokens, design))
+        if group.role == "point":
+            found.setdefault(line, []).append((each.knot.x.value, point))
+        else:
+            curve.ends[group.role] = point
+    for name, points in sorted(found.items(), key=lambda item: (is_control(item[0]), item[0])):
+        curve.lines.append(Line(name, [point for _, point in sorted(points, key=lambda pair: pair[0])]))
+
+
+def _against_ends(curve: Curve, measured: Measurement) -> None:
+    """Add recovered gaps and areas, each with Fieller's set, where both ends are there and differ in any answer."""
+    if len(measured.ends) < 2:
         return
-    base, oracle = ends["base"].accuracy, ends["oracle"].accuracy
-    if base[0] == oracle[0]:
-        curve.notes.append(f"base and oracle have the same accuracy ({base[0]:.4f}): the recovered gap is not defined")
+    base, oracle = measured.ends["base"].knot, measured.ends["oracle"].knot
+    gap = oracle.y - base.y
+    if gap.value == 0 and gap.se == 0:
         return
-    gap = estimates.estimate(oracle - base, curve.clusters)
-    alike = [name for name, drawn in ends.items() if not np.ptp(drawn.accuracy) > 1e-12]
-    bounded = len(alike) == 2 or gap.low > 0 or gap.high < 0
-    if alike:
-        curve.notes.append(
-            f"{' and '.join(alike)}: all answers are right or all wrong, so intervals of gaps and areas leave out how "
-            "sure that is; such an end's own interval is Wilson's"
-        )
-    if not bounded:
-        curve.notes.append(
-            f"oracle less base is {gap.value:+.4f}, 95 % interval {gap.low:+.4f} to {gap.high:+.4f}: it may be 0, so "
-            "recovered gaps and areas have no bounded interval and none is given"
-        )
-    elif gap.value < 0:
-        curve.notes.append("the oracle is worse than the base: a recovered gap of 1 means as bad as the oracle")
-
-    def known(values: estimates.Floats) -> Estimate:
-        found = estimates.estimate(values, curve.clusters)
-        return found if bounded else replace(found, low=math.nan, high=math.nan)
-
-    for point, drawn in (pair for found in lines.values() for pair in found):
-        point.gap = known(estimates.recovered_gap(drawn.accuracy, base, oracle))
+    between = {}
     for line in curve.lines:
-        areas = estimates.area([drawn for _, drawn in lines[line.name]], ends["base"], ends["oracle"])
-        line.area = known(areas)
-        control = lines.get(_control_of(line.name))
-        if control and not line.name.startswith(CONTROL):
-            other = estimates.area([drawn for _, drawn in control], ends["base"], ends["oracle"])
-            line.area_over_control = known(areas - other)
-
-
-def _against_control(curve: Curve, lines: dict[str, list[tuple[Point, Draws]]], ends: dict[str, Draws]) -> None:
-    """Compare each point with random consultation at the same share of oracle tokens."""
-    outside = []
+        knots = [each.knot for each in measured.line(line.name)]
+        for point, knot in zip(line.points, knots, strict=True):
+            point.gap = intervals.ratio(knot.y - base.y, gap, measured.design)
+        whole = lines.ordered([base, *knots, oracle])
+        if whole[0] is base and whole[-1] is oracle:
+            under = lines.area(whole) - base.y * (oracle.x - base.x)
+            line.area = intervals.ratio(under, gap, measured.design)
+        control = [each.knot for each in measured.line(control_of(line.name))]
+        if is_control(line.name) or not control:
+            continue
+        line.common = lines.common(lines.measured(knots), lines.measured(control))
+        if line.common:
+            between[line.name] = lines.area_between(knots, control, line.common)
+    critical = intervals.simultaneous(
+        list(between.values()), measured.design, curve.options.resamples, curve.options.seed
+    )
     for line in curve.lines:
-        control = lines.get(_control_of(line.name))
-        if line.name.startswith(CONTROL):
+        if line.name in between:
+            line.area_over_control = intervals.ratio(between[line.name], gap, measured.design, critical)
+
+
+def _leads(measured: Measurement, name: str) -> list[tuple[lines.Height, Linear] | None]:
+    """Return the control's height and the lead over it for each point of a line; None outside of the control."""
+    return [
+        None if found is None else (found, each.knot.y - found.y)
+        for each, found in zip(measured.line(name), heights(measured, name), strict=True)
+    ]
+
+
+def _against_control(curve: Curve, measured: Measurement) -> None:
+    """Compare each point with random consultation at the same place of the axis."""
+    design, options = measured.design, curve.options
+    tested: list[tuple[Point, Linear]] = []
+    controls = [(p.group.settings, p.share.value) for line in curve.lines if is_control(line.name) for p in line.points]
+    for line in curve.lines:
+        if is_control(line.name):
             continue
-        if not control:
-            curve.notes.append(_suggestion(line, len(curve.options.by) > 0))
-            continue
-        reference = [*ends.values(), *(drawn for _, drawn in control)]
-        shares = np.array([drawn.share[0] for drawn in reference])
-        measured = [drawn.share[0] for _, drawn in control]
-        for point, drawn in lines[line.name]:
-            below, above = shares[shares <= drawn.share[0]], shares[shares >= drawn.share[0]]
-            if not below.size or not above.size:
+        for point, found in zip(line.points, _leads(measured, line.name), strict=True):
+            point.setting = random_setting(point.share.value, point.group.settings, controls)
+            if found is None:
                 continue
-            values = estimates.interpolated(drawn.share, reference)
-            point.control = estimates.estimate(values, curve.clusters)
-            point.difference = estimates.estimate(drawn.accuracy - values, curve.clusters)
-            point.between = (float(below.max()), float(above.min()))
-            if not min(measured) <= drawn.share[0] <= max(measured):
-                outside.append(f"{line.name} {point.label}")
-    if any(point.control for point in curve.points):
-        curve.notes.append(
-            f"{CONTROL} at the same share is read off the line through the {CONTROL} runs and the two ends, linearly "
-            "between the neighbouring shares"
+            height, lead = found
+            point.between = (height.between[0] * measured.unit, height.between[1] * measured.unit)
+            if height.near:
+                point.control = intervals.of(height.y, design)
+                point.difference = intervals.of(lead, design)
+                tested.append((point, lead))
+            else:
+                point.control, point.difference = Estimate(height.y.value), Estimate(lead.value)
+    critical = intervals.simultaneous([lead for _, lead in tested], design, options.resamples, options.seed)
+    curve.simultaneous = sum(lead.se > 0 for _, lead in tested)
+    for point, lead in tested:
+        point.together = intervals.of(lead, design, critical)
+
+
+def _choose(curve: Curve, data: Data, labels: Sequence[tuple[str, str]]) -> Chosen:
+    """Choose the setting with the greatest lead on one half of the documents, and estimate it on the other half."""
+    sides = []
+    for mask in halves(data.clusters, curve.options.seed):
+        if not mask.any():
+            raise UserError("--split needs two documents (or clusters of them) at least")
+        part = replace(
+            data,
+            groups=[replace(group, cells=group.cells.of(mask)) for group in data.groups],
+            clusters=np.unique(data.clusters[mask], return_inverse=True)[1].astype(np.intp),
         )
-    if outside:
-        curve.notes.append(
-            f"beyond the shares of the {CONTROL} runs, so compared with a line to an end: {', '.join(outside)}"
+        sides.append(_measured(part, labels, _design(part, curve.options), curve.options))
+    sign = -1.0 if curve.higher is False else 1.0
+    best: tuple[float, int, Linear, str] | None = None
+    count = 0
+    first, second = sides
+    for line in (each for each in curve.lines if not is_control(each.name)):
+        for found, group in zip(_leads(first, line.name), first.line(line.name), strict=True):
+            if found is None or not found[0].near:
+                continue
+            count += 1
+            if best is None or sign * found[1].value > best[0]:
+                best = (sign * found[1].value, group.number, found[1], line.name)
+    if best is None:
+        raise UserError(
+            f"--split has nothing to choose from: no point has {CONTROL} runs within {lines.REACH:g} around it"
         )
-
-
-def _control_of(line: str) -> str:
-    """Return the name of the random line with the same settings `by` as a line."""
-    return ", ".join([CONTROL, *line.split(", ")[1:]])
-
-
-def _suggestion(line: Line, separate: bool) -> str:
-    """Say which runs would make a control: a rate r per base token gives the share r k / (r k + 1)."""
-    wanted: dict[str, list[str]] = {}
-    for point in line.points:
-        k, share = point.group.settings["k"], point.share.value
-        if k != math.inf and 0 < share < 1 and (rate := share / (k * (1 - share))) <= 1:
-            wanted.setdefault(_plain(k), []).append(f"{rate:.3g}")
-    runs = "; ".join(f"k={k} prob={','.join(dict.fromkeys(rates))}" for k, rates in wanted.items())
-    control = _control_of(line.name) if separate else CONTROL
-    ask = f". Runs of policy=random, c=inf with about these shares: {runs}" if runs else ""
-    return f"{line.name}: no runs of {control} to compare with at the same share{ask}"
-
-
-def _caveats(curve: Curve) -> None:
-    if curve.clusters < FEW_CLUSTERS:
-        what = "documents" if curve.options.cluster is None else f"groups by {curve.options.cluster}"
-        curve.notes.append(f"only {curve.clusters} {what}: with fewer than {FEW_CLUSTERS} the intervals are rough")
-    single = [f"{point.line} {point.label}".strip() for point in curve.points if len(point.group.seeds) == 1]
-    if single:
-        curve.notes.append(f"one seed only, so its interval knows nothing of other seeds: {', '.join(single)}")
+    _, number, lead, name = best
+    again = _leads(second, name)[[group.number for group in second.line(name)].index(number)]
+    reported = Estimate(math.nan)
+    if again is not None:
+        near = again[0].near
+        reported = intervals.of(again[1], second.design) if near else Estimate(again[1].value)
+    sizes = (first.design.clusters.size, second.design.clusters.size)
+    return Chosen(name, labels[number][1], count, sizes, Estimate(lead.value), reported)

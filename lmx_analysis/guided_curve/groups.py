@@ -5,14 +5,15 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lmx_analysis.guided_curve.estimates import Cells
-from lmx_analysis.guided_runs import GuidedText, correctness, guided_texts, settings_of
+from lmx_analysis.guided_curve.design import Cells
+from lmx_analysis.guided_runs import GuidedText, fill_missing, guided_texts, metric_in, metric_value, settings_of
+from lmx_analysis.stats import Metric
 from lmx_files.runs import Run
 from lmx_files.tally import listed as documents_listed
 from lmx_plugins.errors import UserError, unknown
@@ -60,11 +61,19 @@ class _Answers:
 
 @dataclass(frozen=True)
 class Data:
-    """All groups over the same documents; `clusters` numbers each document's cluster, shape ``[documents]``."""
+    """All groups over the same documents.
+
+    Attributes:
+        clusters: the number of each document's cluster, shape ``[documents]``.
+        higher: whether more of the metric is better; None if the runs do not say.
+        rate: whether the metric is a share of right answers; declared, or undeclared and all values 0 or 1.
+    """
 
     groups: list[Group]
     clusters: NDArray[np.intp]
     notes: list[str]
+    higher: bool | None
+    rate: bool
 
 
 def role_of(settings: dict[str, Any]) -> str:
@@ -84,7 +93,7 @@ def read_groups(
         cluster: field of a document that names its cluster; by default each document is its own.
 
     Raises:
-        UserError: the runs differ in a model or in sampling, or have no document in common.
+        UserError: the runs differ in a model or in sampling, or have no document in common, or the metric has no mean.
     """
     runs = [run for run in runs if any(task in run.sample_files for task in tasks)]
     shared = _shared(runs, tasks)
@@ -117,7 +126,42 @@ def read_groups(
         _group(settings_by_group[name], {seed: found for seed, (_, found) in sorted(seeds.items())}, keys)
         for name, seeds in by_group.items()
     ]
-    return Data(groups, np.array([numbers[label] for label in labels], dtype=np.intp), notes)
+    found = metric_in(runs, [task for task in tasks if any(task in run.sample_files for run in runs)], metric)
+    groups = _filled(groups, metric, found, notes)
+    rate = found.kind == "rate" or (not _declared(runs, tasks, metric) and _zero_one(groups))
+    return Data(
+        groups, np.array([numbers[label] for label in labels], dtype=np.intp), notes, found.higher_is_better, rate
+    )
+
+
+def _declared(runs: Sequence[Run], tasks: Sequence[str], metric: str) -> bool:
+    """Whether a task says what kind of metric it is."""
+    configs = [run.results.get("configs", {}).get(task) or {} for run in runs for task in tasks]
+    declared = [(each.get("metadata") or {}).get("metric_kinds") or {} for each in configs]
+    return any(metric in each for each in declared)
+
+
+def _zero_one(groups: Sequence[Group]) -> bool:
+    """Whether all answers of all runs have 0 or 1."""
+    return all(bool(np.isin(group.cells.correct, (0.0, 1.0)).all()) for group in groups)
+
+
+def _filled(groups: Sequence[Group], name: str, metric: Metric, notes: list[str]) -> list[Group]:
+    """Return groups without missing values: each counts as the worst one; a note says where and what."""
+    _, worst = fill_missing(np.concatenate([group.cells.correct.ravel() for group in groups]), name, metric)
+    if math.isnan(worst):
+        return list(groups)
+    filled, lost = [], []
+    for group in groups:
+        missing = np.isnan(group.cells.correct)
+        filled.append(replace(group, cells=replace(group.cells, correct=np.where(missing, worst, group.cells.correct))))
+        if missing.any():
+            settings = [f"{n}={group.settings[n]}" for n in ("c", "k", "prob") if n in group.settings]
+            lost.append(f"{' '.join([group.policy, *settings])} {int(missing.sum())} of {missing.size}")
+    notes.append(
+        f"answers without {name} (not parsed, for instance) count as {worst:g}, the worst there is: {', '.join(lost)}"
+    )
+    return filled
 
 
 def _shared(runs: Sequence[Run], tasks: Sequence[str]) -> dict[str, Any]:
@@ -142,7 +186,7 @@ def _cluster(text: GuidedText, field: str | None) -> str:
 
 
 def _add(answers: _Answers, key: Key, text: GuidedText, metric: str) -> None:
-    answers.correct[key] = correctness(text.values, metric)
+    answers.correct[key] = metric_value(text.values, metric)
     answers.oracle[key] = answers.oracle.get(key, 0) + text.oracle_tokens
     answers.total[key] = answers.total.get(key, 0) + len(text.tokens)
     answers.parsed[key] = next((float(text.values[name]) for name in PARSE_RATES if name in text.values), None)
@@ -168,4 +212,6 @@ def _group(settings: dict[str, Any], seeds: dict[int, _Answers], keys: Sequence[
     rate = sum(known) / len(known) if known and len(known) == len(parsed) else None
     settings = dict(settings)
     role = settings.pop("role")
-    return Group(role, settings, list(seeds), Cells(table("correct"), table("oracle"), table("total")), rate)
+    return Group(
+        role, settings, list(seeds), Cells(table("correct"), table("oracle"), table("total"), tuple(seeds)), rate
+    )

@@ -5,22 +5,21 @@ from __future__ import annotations
 import importlib.metadata
 import math
 import platform
-from collections.abc import Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.table import Table
 
-from lmx_analysis.figures import COLOURS, new_figure, rendered
-from lmx_analysis.guided_curve.curve import CONTROL, Curve, Point
-from lmx_analysis.guided_curve.estimates import LEVEL, Estimate
+from lmx_analysis.guided_curve.figure import figure
+from lmx_analysis.guided_curve.intervals import Estimate
+from lmx_analysis.guided_curve.measure import CONTROL
+from lmx_analysis.guided_curve.model import Curve, Point
+from lmx_analysis.stats.intervals import LEVEL
 from lmx_analysis.tables import csv_text, json_text, number, sha256, table
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
 PACKAGES = ("lmx-eval", "numpy")
-NOTHING = Estimate(math.nan, math.nan, math.nan)
+NOTHING = Estimate(math.nan)
+METHODS = "t over documents; ratios: Fieller; together: max |t| of a multivariate t"
 
 
 def point_table(curve: Curve) -> Table:
@@ -28,17 +27,22 @@ def point_table(curve: Curve) -> Table:
     parsed = any(point.group.parse_rate is not None for point in curve.points)
     gaps = any(point.gap for point in curve.points)
     control = any(point.control for point in curve.points)
+    together = control and curve.simultaneous > 1
     columns = [("line", False), ("settings", False), ("seeds", True), ("oracle share", True), ("", False)]
-    columns += [("accuracy", True), ("95% interval", False)]
+    columns += [("oracle tokens", True), ("accuracy", True), ("95% interval", False)]
     columns += [("parsed", True)] if parsed else []
     columns += [("gap", True), ("", False)] if gaps else []
-    columns += [(f"{CONTROL} at this share", True), ("difference", True), ("", False)] if control else []
+    at = f"{CONTROL} at this {'share' if curve.options.axis == 'share' else 'cost'}"
+    columns += [(at, True), ("difference", True), ("95% interval", False)] if control else []
+    columns += [(f"all {curve.simultaneous} together", False)] if together else []
     rows = []
     for point in curve.points:
-        row = [point.line, point.label, str(len(point.group.seeds)), *_pair(point.share), *_pair(point.accuracy)]
+        row = [point.line, point.label, str(len(point.group.seeds)), *_pair(point.share)]
+        row += [f"{point.tokens.value:.1f}", *_pair(point.accuracy)]
         row += [number(point.group.parse_rate)] if parsed else []
         row += _pair(point.gap) if gaps else []
         row += [*_pair(point.control)[:1], *_pair(point.difference, signed=True)] if control else []
+        row += _pair(point.together, signed=True)[1:] if together else []
         rows.append(row)
     what = f"{', '.join(curve.tasks)}: {curve.metric} over all {curve.documents} documents"
     return table(what, columns, rows)
@@ -48,13 +52,15 @@ def area_table(curve: Curve) -> Table | None:
     """Return the area under each line's recovered gap, or None if there is none."""
     if not any(line.area for line in curve.lines):
         return None
-    columns = [("line", False), ("shares measured", False), ("area", True), ("95% interval", False)]
-    columns += [(f"area less that of {CONTROL}", True), ("95% interval", False)]
+    columns = [("line", False), ("measured", False), ("area", True), ("95% interval", False)]
+    columns += [("both measured", False), (f"area there less that of {CONTROL}", True), ("95% interval", False)]
     rows = []
     for line in curve.lines:
-        shares = [point.share.value for point in line.points]
-        measured = f"{min(shares):.3f} to {max(shares):.3f}"
-        rows.append([line.name, measured, *_pair(line.area), *_pair(line.area_over_control, signed=True)])
+        share = curve.options.axis == "share"
+        places = [point.share.value if share else point.tokens.value for point in line.points]
+        measured = f"{min(places):.3f} to {max(places):.3f}"
+        both = ", ".join(f"{low:.3f} to {high:.3f}" for low, high in line.common)
+        rows.append([line.name, measured, *_pair(line.area), both, *_pair(line.area_over_control, signed=True)])
     return table(
         "\nArea under the recovered gap, share 0 to 1 (0.5: no better than mixing in proportion)", columns, rows
     )
@@ -77,9 +83,11 @@ def document(curve: Curve) -> dict[str, Any]:
         "metric": curve.metric,
         "documents": curve.documents,
         "clusters": curve.clusters,
-        "settings": {**asdict(curve.options), "confidence": LEVEL, "bootstrap": "pigeonhole, percentile"},
+        "settings": {**asdict(curve.options), "confidence": LEVEL, "intervals": METHODS},
         "points": [_record(p) | {"seeds": p.group.seeds, "all": _for_json(p.group.settings)} for p in curve.points],
         "areas": _areas(curve),
+        "simultaneous": curve.simultaneous,
+        "chosen": None if curve.chosen is None else asdict(curve.chosen),
         "notes": curve.notes,
         "runs": [
             {
@@ -102,49 +110,28 @@ def document(curve: Curve) -> dict[str, Any]:
     }
 
 
-def figure(curve: Curve) -> dict[str, bytes]:
-    """Return the picture, ``guided_curve.png`` and ``.svg``: accuracy against share, a line for each policy."""
-    drawing = new_figure(7, 4.5)
-    axes = drawing.add_subplot()
-    colours = iter(COLOURS * len(curve.lines))
-    for line in curve.lines:
-        random = line.name.startswith(CONTROL)
-        colour = "#7f7f7f" if random else next(colours)
-        ends = [curve.ends.get("base"), *line.points, curve.ends.get("oracle")]
-        through = [point for point in ends if point is not None]
-        xs, ys = [p.share.value for p in through], [p.accuracy.value for p in through]
-        axes.plot(xs, ys, color=colour, linewidth=1, linestyle="--" if random else "-", alpha=0.7)
-        _crosses(axes, line.points, colour, "s" if random else "o", line.name)
-    for name, marker in (("base", "v"), ("oracle", "^")):
-        if name in curve.ends:
-            model = curve.ends[name].group.settings[name]
-            _crosses(axes, [curve.ends[name]], "black", marker, f"{name} only ({model})")
-    axes.set_xlabel("share of tokens written by the oracle")
-    axes.set_ylabel(curve.metric)
-    axes.set_title(f"{', '.join(curve.tasks)}, n = {curve.documents}, 95 % intervals", fontsize=10)
-    axes.set_xlim(-0.03, 1.03)
-    axes.grid(alpha=0.3)
-    axes.legend(fontsize=8)
-    return rendered(drawing, "guided_curve")
-
-
-def _crosses(axes: Axes, points: Sequence[Point], colour: str, marker: str, label: str) -> None:
-    def bars(estimates: Sequence[Estimate]) -> list[list[float]]:
-        below = [0.0 if math.isnan(e.low) else max(0.0, e.value - e.low) for e in estimates]
-        above = [0.0 if math.isnan(e.high) else max(0.0, e.high - e.value) for e in estimates]
-        return [below, above]
-
-    shares, accuracies = [point.share for point in points], [point.accuracy for point in points]
-    axes.errorbar(
-        [e.value for e in shares], [e.value for e in accuracies], bars(accuracies), bars(shares),
-        fmt=marker, color=colour, markersize=5, elinewidth=0.8, capsize=2, label=label,
-    )  # fmt: skip
-
-
 def _pair(estimate: Estimate | None, signed: bool = False) -> list[str]:
     shown = estimate or NOTHING
-    interval = "" if math.isnan(shown.low) else f"[{number(shown.low, signed)}, {number(shown.high, signed)}]"
-    return [number(shown.value, signed), interval]
+    return [number(shown.value, signed), interval_text(shown, signed)]
+
+
+def interval_text(estimate: Estimate, signed: bool = False) -> str:
+    """Return an interval in words; empty where there is none."""
+    low, high = number(estimate.low, signed), number(estimate.high, signed)
+    shown = {
+        "bounded": f"[{low}, {high}]",
+        "outside": f"to {low} or from {high}",
+        "all": "any value",
+        "half": f"[{low}, {high}]",
+        "none": "",
+    }
+    return shown[estimate.interval.shape]
+
+
+def _columns(name: str, estimate: Estimate | None, shape: bool = False) -> dict[str, Any]:
+    shown = estimate or NOTHING
+    row: dict[str, Any] = {name: shown.value, f"{name}_low": shown.low, f"{name}_high": shown.high}
+    return row | ({f"{name}_interval": shown.interval.shape} if shape else {})
 
 
 def _record(point: Point) -> dict[str, Any]:
@@ -153,25 +140,37 @@ def _record(point: Point) -> dict[str, Any]:
     row: dict[str, Any] = {"line": point.line, "role": point.group.role, "settings": point.label}
     row |= {name: settings.get(name) for name in ("c", "k", "max_oracle_tokens")}
     row |= {"seeds": len(point.group.seeds), "parse_rate": point.group.parse_rate}
-    for name, estimate in (
-        ("share", point.share), ("accuracy", point.accuracy), ("gap", point.gap),
-        (f"{CONTROL}_at_share", point.control), ("difference", point.difference),
-    ):  # fmt: skip
-        shown = estimate or NOTHING
-        row |= {name: shown.value, f"{name}_low": shown.low, f"{name}_high": shown.high}
+    row |= _columns("share", point.share) | _columns("oracle_tokens", point.tokens)
+    row |= _columns("accuracy", point.accuracy) | _columns("gap", point.gap, shape=True)
+    row |= _columns(f"{CONTROL}_at_share", point.control) | _columns("difference", point.difference)
+    together = point.together or NOTHING
+    row |= {"difference_together_low": together.low, "difference_together_high": together.high}
     low, high = point.between or (None, None)
-    return row | {f"{CONTROL}_from_share": low, f"{CONTROL}_to_share": high}
+    return row | {f"{CONTROL}_from_share": low, f"{CONTROL}_to_share": high, f"{CONTROL}_setting": point.setting}
 
 
 def _areas(curve: Curve) -> list[dict[str, Any]]:
     rows = []
     for line in curve.lines:
         row: dict[str, Any] = {"line": line.name, "points": len(line.points)}
-        for name, estimate in (("area", line.area), (f"area_less_{CONTROL}", line.area_over_control)):
-            shown = estimate or NOTHING
-            row |= {name: shown.value, f"{name}_low": shown.low, f"{name}_high": shown.high}
+        row |= _columns("area", line.area, shape=True)
+        row |= _columns(f"area_less_{CONTROL}", line.area_over_control, shape=True)
+        row["measured_by_both"] = "; ".join(f"{low:.6g} to {high:.6g}" for low, high in line.common)
         rows.append(row)
     return rows
+
+
+def chosen_text(curve: Curve) -> str:
+    """Return the setting that was chosen on one half of the documents, in a sentence; empty without `split`."""
+    chosen = curve.chosen
+    if chosen is None:
+        return ""
+    on, other = chosen.documents
+    return (
+        f"best of {chosen.of} on {on} documents: {chosen.line} {chosen.label}, {number(chosen.chosen_on.value, True)} "
+        f"over {CONTROL}; on the other {other}: {number(chosen.reported_on.value, True)} "
+        f"{interval_text(chosen.reported_on, True)}"
+    ).rstrip()
 
 
 def _for_json(settings: dict[str, Any]) -> dict[str, Any]:

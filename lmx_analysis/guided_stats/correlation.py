@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from statsmodels.stats.multitest import multipletests
 
 from lmx_analysis.guided_stats.measures import Floats
+from lmx_analysis.guided_stats.permutation import Answers, Shuffled, p_value
+from lmx_analysis.stats import LEVEL, benjamini_hochberg, numbered
 
-LEVEL = 0.95
+FEWEST = 10
+"""Documents with other answers than the rest below which a bootstrap interval is not given."""
 MOST_UNDEFINED = 0.05
 """Resamples without a correlation (one side constant) above which no interval is given."""
 
@@ -23,18 +25,22 @@ class Correlation:
 
     Attributes:
         coefficient: ``point-biserial`` (Pearson's r with 0/1), ``pearson`` or ``spearman``. n: consultations.
-        clusters: documents. low, high: 95 % interval; NaN where not determined.
-        p: two-sided, from the same bootstrap. p_bh: corrected over the statistics (Benjamini and Hochberg, 1995).
+        clusters: documents. fewest: documents that differ from the most frequent answers; few errors, or few right.
+        low, high: 95 % interval; NaN where not determined.
+        p: two-sided. test: where it comes from, ``permutation`` or ``bootstrap``.
+        p_bh: corrected over all rows, statistics and coefficients together (Benjamini and Hochberg, 1995).
     """
 
     measure: str
     coefficient: str
     n: int
     clusters: int
+    fewest: int
     value: float
     low: float
     high: float
     p: float
+    test: str
     p_bh: float = math.nan
 
 
@@ -44,19 +50,35 @@ def correlate(
     clusters: Sequence[Hashable],
     resamples: int,
     seed: int,
+    texts: Sequence[Hashable] | None = None,
+    answers: Answers | None = None,
 ) -> list[Correlation]:
     """Return Pearson's and Spearman's coefficient of each column with `correct`.
 
-    Whole clusters (documents with all their consultations, texts and seeds) are drawn with replacement. The
-    interval is the percentile interval; p is twice the smaller share of resamples on one side of 0, one added to both
-    counts. Spearman's ranks are made anew in each resample.
+    Each row, a consultation, counts the same: a text with many of them weighs more than one with few.
+
+    p comes from permuting correctness over documents (`permutation`), which is exact also where few answers are wrong;
+    where no permutation is possible it is twice the smaller share of resamples on one side of 0, one added to both
+    counts. The interval is the percentile interval of a bootstrap of whole clusters (documents with all their
+    consultations, texts and seeds); Spearman's ranks are made anew in each resample. It is withheld where fewer than
+    `FEWEST` documents have other answers than the rest.
+
+    Args:
+        clusters: the document of each row. texts: which of its document's texts a row belongs to, e.g. setting, seed
+            and repeat; by default each document has one.
+        answers: correctness of every text by (document, text), also of those without rows; by default those of rows.
     """
-    numbers: dict[Hashable, int] = {}
-    groups = np.array([numbers.setdefault(label, len(numbers)) for label in clusters], dtype=np.intp)
+    groups = numbered(clusters)
     y = np.asarray(correct, dtype=np.float64)
-    rng = np.random.default_rng(seed)
-    drawn = rng.multinomial(len(numbers), np.full(len(numbers), 1 / len(numbers)), size=resamples)
-    weights = np.vstack([np.ones(len(numbers), dtype=drawn.dtype), drawn]).astype(np.float64)
+    labels = [""] * len(y) if texts is None else list(texts)
+    known_answers = (
+        dict(zip(zip(clusters, labels, strict=True), y.tolist(), strict=True)) if answers is None else answers
+    )
+    shuffled = Shuffled(clusters, labels, known_answers)
+    alike = all(known_answers[key] == value for key, value in zip(zip(clusters, labels, strict=True), y, strict=True))
+    count = int(groups.max()) + 1 if groups.size else 0
+    drawn = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / max(count, 1)), size=resamples)
+    weights = np.vstack([np.ones(count, dtype=drawn.dtype), drawn]).astype(np.float64)
     pearson = "point-biserial" if set(y.tolist()) <= {0.0, 1.0} else "pearson"
     found: list[Correlation] = []
     for name, values in columns.items():
@@ -64,30 +86,49 @@ def correlate(
         known = np.isfinite(x)
         for coefficient, draw in ((pearson, _pearson), ("spearman", _spearman)):
             r = draw(x[known], y[known], groups[known], weights)
-            found.append(_summary(name, coefficient, int(known.sum()), len(set(groups[known].tolist())), r))
+            each = _summary(name, coefficient, y[known], groups[known], r)
+            if alike and shuffled.possible and math.isfinite(each.value):
+                draws = shuffled.draws(known, resamples, seed)
+                p = p_value(x[known], y[known], draws, coefficient == "spearman")
+                each = replace(each, p=p, test="permutation")
+            found.append(each)
     return _corrected(found)
 
 
-def _summary(measure: str, coefficient: str, n: int, clusters: int, r: Floats) -> Correlation:
+def _summary(measure: str, coefficient: str, y: Floats, groups: NDArray[np.intp], r: Floats) -> Correlation:
     drawn = r[1:][np.isfinite(r[1:])]
+    clusters, fewest = len(set(groups.tolist())), _fewest(y, groups)
+    result = Correlation(
+        measure, coefficient, y.size, clusters, fewest, float(r[0]) if len(r) else math.nan, math.nan, math.nan,
+        math.nan, "",
+    )  # fmt: skip
     enough = len(drawn) >= (1 - MOST_UNDEFINED) * (len(r) - 1) and len(drawn) > 0 and math.isfinite(r[0])
     if not enough or clusters < 2:
-        return Correlation(measure, coefficient, n, clusters, float(r[0]), math.nan, math.nan, math.nan)
-    low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+        return result
     side = min(int((drawn <= 0).sum()), int((drawn >= 0).sum()))
-    p = min(1.0, 2 * (1 + side) / (1 + len(drawn)))
-    return Correlation(measure, coefficient, n, clusters, float(r[0]), float(low), float(high), p)
+    result = replace(result, p=min(1.0, 2 * (1 + side) / (1 + len(drawn))), test="bootstrap")
+    if fewest < FEWEST:
+        return result
+    low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return replace(result, low=float(low), high=float(high))
+
+
+def _fewest(y: Floats, groups: NDArray[np.intp]) -> int:
+    """Return how many documents have other answers than the most frequent ones."""
+    if not y.size:
+        return 0
+    answers: dict[int, set[float]] = {}
+    for group, value in zip(groups.tolist(), y.tolist(), strict=True):
+        answers.setdefault(group, set()).add(value)
+    kinds = [frozenset(each) for each in answers.values()]
+    return len(kinds) - max(kinds.count(kind) for kind in set(kinds))
 
 
 def _corrected(found: list[Correlation]) -> list[Correlation]:
-    """Correct p over the statistics, for each coefficient apart."""
-    corrected: dict[int, float] = {}
-    for coefficient in dict.fromkeys(each.coefficient for each in found):
-        chosen = [i for i, each in enumerate(found) if each.coefficient == coefficient and math.isfinite(each.p)]
-        if chosen:
-            values = multipletests([found[i].p for i in chosen], method="fdr_bh")[1]
-            corrected |= {i: float(p) for i, p in zip(chosen, values, strict=True)}
-    return [Correlation(**{**each.__dict__, "p_bh": corrected.get(i, math.nan)}) for i, each in enumerate(found)]
+    """Correct p over all rows: both coefficients are looked at, so both belong to one family."""
+    chosen = [i for i, each in enumerate(found) if math.isfinite(each.p)]
+    corrected = dict(zip(chosen, benjamini_hochberg(found[i].p for i in chosen), strict=True))
+    return [replace(each, p_bh=corrected.get(i, math.nan)) for i, each in enumerate(found)]
 
 
 def _pearson(x: Floats, y: Floats, groups: NDArray[np.intp], weights: Floats) -> Floats:

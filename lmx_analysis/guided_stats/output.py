@@ -14,10 +14,12 @@ import pandas as pd
 from rich.table import Table
 
 from lmx_analysis.figures import COLOURS, new_figure, rendered
-from lmx_analysis.guided_stats.correlation import LEVEL, Correlation, correlate
+from lmx_analysis.guided_stats.correlation import Correlation, correlate
 from lmx_analysis.guided_stats.measures import ATTENTION_MEASURES, TOKEN_MEASURES
 from lmx_analysis.guided_stats.statistics import Statistics
+from lmx_analysis.stats import LEVEL
 from lmx_analysis.tables import csv_text, json_text, number, p_value, sha256, table
+from lmx_files import csv
 
 MEASURES = (*TOKEN_MEASURES, *ATTENTION_MEASURES, "normalized_position", "oracle_tokens")
 PACKAGES = ("lmx-eval", "torch", "transformers", "numpy", "pandas", "statsmodels")
@@ -27,22 +29,30 @@ def correlations(found: Statistics, resamples: int, seed: int) -> list[Correlati
     """Return the correlation of every statistic with `acc`, documents being the clusters."""
     columns = {name: [row[name] for row in found.rows] for name in MEASURES}
     clusters = [(row["task"], row["doc_id"]) for row in found.rows]
-    return correlate(columns, [row["acc"] for row in found.rows], clusters, resamples, seed)
+    correct = [row["acc"] for row in found.rows]
+    return correlate(columns, correct, clusters, resamples, seed, found.row_texts, found.correct)
 
 
 def correlation_table(found: Statistics, rows: Sequence[Correlation]) -> Table:
     """Return the correlations for the screen."""
-    columns = [("statistic", False), ("coefficient", False), ("n", True), ("documents", True), ("r", True)]
-    columns += [("95% interval", False), ("p", True), ("p (BH)", True)]
+    columns = [("statistic", False), ("coefficient", False), ("n", True), ("documents", True), ("fewest", True)]
+    columns += [("r", True), ("95% interval", False), ("p", True), ("p (BH)", True)]
     lines = [
         [
-            each.measure, each.coefficient, str(each.n), str(each.clusters), number(each.value, signed=True),
+            each.measure, each.coefficient, str(each.n), str(each.clusters), str(each.fewest),
+            number(each.value, signed=True),
             "" if each.low != each.low else f"[{number(each.low, True)}, {number(each.high, True)}]",
             p_value(each.p), p_value(each.p_bh),
         ]
         for each in rows
     ]  # fmt: skip
     return table(f"Correlation with {found.metric}, mode {found.options.mode}", columns, lines)
+
+
+def _safe(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the table with texts that no spreadsheet takes for formulas."""
+    texts = frame.select_dtypes(exclude=["number", "bool"])
+    return frame.assign(**{str(name): texts[name].map(csv.cell) for name in texts}).rename(columns=csv.cell)
 
 
 def files(found: Statistics, rows: Sequence[Correlation], bootstrap: dict[str, int], plots: bool) -> dict[str, Any]:
@@ -54,7 +64,7 @@ def files(found: Statistics, rows: Sequence[Correlation], bootstrap: dict[str, i
     written: dict[str, Any] = {
         "guided_stats.jsonl": "".join(lines),
         "consultations.parquet": parquet.getvalue(),
-        "consultations.csv": frame.to_csv(index=False, lineterminator="\n"),
+        "consultations.csv": _safe(frame).to_csv(index=False, lineterminator="\n"),
         "correlations.csv": csv_text([asdict(each) for each in rows]),
         "correlations.json": json_text([asdict(each) for each in rows]),
     }

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from lmx_analysis.guided_export import record, whole
 from lmx_analysis.guided_runs import (
     GuidedText,
     choose_metric,
     choose_tasks,
-    correctness,
+    fill_missing,
     find_guided_runs,
     guided_texts,
+    metric_in,
+    metric_value,
     settings_of,
 )
 from lmx_analysis.guided_stats import measures
@@ -67,6 +71,7 @@ class Statistics:
 
     Attributes:
         rows: one a consultation, tidy. answers: one a text, the study's fields with `analysis_result` and `acc`.
+        correct: `acc` of each text by document and text (run and repeat). row_texts: the text of each row.
     """
 
     options: Options
@@ -77,6 +82,8 @@ class Statistics:
     rows: list[dict[str, Any]] = field(default_factory=list)
     answers: list[dict[str, Any]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    correct: dict[tuple[Hashable, Hashable], float] = field(default_factory=dict)
+    row_texts: list[Hashable] = field(default_factory=list)
 
 
 Load = Callable[[str], Base]
@@ -109,13 +116,25 @@ def guided_statistics(
         for number, text in texts
     ]
     results = _measure(contexts, Reader(base.model), options, track)
-    for (number, text), result in zip(texts, results, strict=True):
-        acc = correctness(text.values, metric)
+    for (number, text), result, acc in zip(texts, results, _correct(found, [t for _, t in texts]), strict=True):
         of_text = settings[number]
+        which = (parts[number][0].file, text.repeat)
+        found.correct[(text.task, text.doc_id), which] = acc
+        found.row_texts += [which] * len(result)
         found.answers.append(record(text, of_text) | {"analysis_result": result, "acc": acc})
         found.rows += [_about(parts[number][0], text, of_text) | each | {"acc": acc} for each in result]
     _say(found, settings, contexts)
     return found
+
+
+def _correct(found: Statistics, texts: Sequence[GuidedText]) -> list[float]:
+    """Return the metric of each text; one without it has the worst value there is."""
+    values = np.array([metric_value(text.values, found.metric) for text in texts])
+    filled, worst = fill_missing(values, found.metric, metric_in(found.runs, found.tasks, found.metric))
+    if not math.isnan(worst):
+        lost = int(np.isnan(values).sum())
+        found.notes.append(f"{lost} of {len(values)} texts have no {found.metric}: they count as {worst:g}")
+    return [float(value) for value in filled]
 
 
 def _base_name(options: Options, settings: Sequence[dict[str, Any]]) -> str:
@@ -199,6 +218,14 @@ def _say(found: Statistics, settings: Sequence[dict[str, Any]], contexts: Sequen
         found.notes.append(
             f"consultations in {len(sides[0])} documents with a right answer and {len(sides[1])} with a wrong one: "
             f"with fewer than {FEW_DOCUMENTS} of either the intervals of the correlations are rough"
+        )
+    counts = sorted((len(context.at) for context in contexts if context.at), reverse=True)
+    if counts[0] != counts[-1]:
+        tenth = max(1, len(counts) // 10)
+        found.notes.append(
+            f"each consultation counts the same, and texts have {counts[-1]} to {counts[0]}: the {tenth} with the most "
+            f"hold {sum(counts[:tenth]) / sum(counts):.0%} of them, so correlations are those of consultations, not of "
+            "texts"
         )
     if any(each.get("handover") == "text" for each in settings):
         found.notes.append("the oracle has another tokenizer: its words are counted and read in the base's tokens")

@@ -28,7 +28,11 @@ Progress = Callable[[str, int, int], None]
 
 
 def write_report(
-    paths: list[str | Path], output: str | Path, title: str | None = None, progress: Progress | None = None
+    paths: list[str | Path],
+    output: str | Path,
+    title: str | None = None,
+    progress: Progress | None = None,
+    notes: list[str] | None = None,
 ) -> Path:
     """Write the report on all runs at or below `paths` to `output`; an older report there is replaced at the end.
 
@@ -37,6 +41,7 @@ def write_report(
         output: the HTML file to write.
         title: heading of the page.
         progress: called with what is being done, how much of it is done, and how much there is.
+        notes: what stands above the results as a warning is added here too.
 
     Raises:
         UserError: there are no runs, something cannot be read, or the file cannot be written.
@@ -48,7 +53,8 @@ def write_report(
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
         with atomic.replacing(output) as page:
-            for part in _render(runs, output, title or "Evaluation report", progress or (lambda *_: None)):
+            told = [] if notes is None else notes
+            for part in _render(runs, output, title or "Evaluation report", progress or (lambda *_: None), told):
                 page.write(part)
     except OSError as error:
         raise UserError(
@@ -69,7 +75,7 @@ def _runs(paths: list[str | Path]) -> list[Run]:
     return list(found.values())
 
 
-def _render(runs: list[Run], output: Path, title: str, progress: Progress) -> Iterator[str]:
+def _render(runs: list[Run], output: Path, title: str, progress: Progress, told: list[str]) -> Iterator[str]:
     total, done = sum(map(_lines, (file for run in runs for file in run.sample_files.values()))), 0
 
     def tick() -> None:
@@ -82,6 +88,7 @@ def _render(runs: list[Run], output: Path, title: str, progress: Progress) -> It
     labels = summary.labels(runs)
     if shared := side_by_side({label: span_of(run) for label, run in zip(labels, runs, strict=True)}):
         notes.append(f"{', '.join(shared)}: ran at the same time on one machine and shared it, so times are longer")
+    told += notes
     meta: dict[str, Any] = {
         "title": title,
         "written": datetime.now(tz=timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),

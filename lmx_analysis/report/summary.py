@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 from lmx_analysis.report.traces import COSTS, Marks
 from lmx_analysis.timing import has_all_times
+from lmx_files.reading import is_regular
 from lmx_files.runs import Run
 
 PLOTS = (".png", ".svg")
@@ -109,7 +110,8 @@ def leaderboard(runs: list[Run]) -> list[dict[str, Any]]:
                 better = 0 if higher is None else 1 if higher else -1
                 metric = name if label in ("", "none") else f"{name},{label}"
                 blank = {"metric": metric, "better": better, "values": [None] * len(runs)}
-                stderr = _number(entry.get(f"{name}_stderr,{label}"))
+                # values that are all alike have a standard error of 0, which tells nothing of how they vary
+                stderr = _number(entry.get(f"{name}_stderr,{label}")) or None
                 rows.setdefault(metric, blank)["values"][number] = [_number(entry[key]), stderr, n]
     return [{"task": task, "rows": list(rows.values())} for task, rows in tables.items() if rows]
 
@@ -145,7 +147,12 @@ def costs(run: Run, traces: Marks) -> dict[str, Any]:
 
 def plots(run: Run, output: Path) -> list[dict[str, str]]:
     """Return name and relative link of the pictures in the run's folder, for a page at `output`."""
-    files = sorted(path for path in run.file.parent.iterdir() if path.suffix.lower() in PLOTS and path.is_file())
+    folder = run.file.parent
+    files = sorted(
+        path
+        for path in folder.iterdir()
+        if path.suffix.lower() in PLOTS and is_regular(path) and path.resolve().is_relative_to(folder.resolve())
+    )
     start = output.resolve().parent
     # "./" keeps a name like "javascript:x.png" a path.
     links = ["./" + quote(Path(os.path.relpath(path.resolve(), start)).as_posix()) for path in files]

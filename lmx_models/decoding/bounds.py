@@ -39,5 +39,6 @@ def least_entropy(top: Sequence[float], vocabulary: int) -> torch.Tensor:
     # Rounded log-probabilities may leave more than the other tokens can hold.
     full = min(int(rest / q), max(vocabulary - len(top), 0)) if q > 0 else 0
     left = rest - full * q
-    tail = [top[-1]] * full + ([math.log(left)] if left > 1e-12 else [])
-    return torch.tensor([*top, *tail], dtype=torch.float64)
+    tail = [math.log(left)] if left > 1e-12 else []
+    parts = [torch.tensor(part, dtype=torch.float64) for part in (top, tail)]
+    return torch.cat([parts[0], torch.full((full,), top[-1], dtype=torch.float64), parts[1]])

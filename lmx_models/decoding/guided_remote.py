@@ -78,7 +78,7 @@ class RemoteBase:
             self._revision = state.revision
             yield from self._fetch(state, may_ask)
         top = self._ahead[0][1]
-        return least_entropy(top, self.remote.vocabulary) if top else None
+        return least_entropy(top, self.remote.vocabulary) if top and self.remote.top else None
 
     def draw(self) -> int:
         """Return the token that was looked at; it must be written next."""

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
-import re
 import threading
 import time
 import zlib
@@ -17,6 +15,7 @@ from urllib.parse import urlsplit
 import httpx
 import tenacity
 
+from lmx_files import secrets, terminal
 from lmx_models.engine.address import PREFIX, Address
 from lmx_models.engine.replies import (
     ERROR_BYTES,
@@ -66,11 +65,6 @@ class Access:
             )
 
 
-# Escape sequences of terminals; control characters, and those that change the direction of text or cannot be encoded.
-_SEQUENCE = re.compile(r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]|\x1b[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)")
-_STEERING = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u206f\ud800-\udfff]")
-
-
 class RefusedError(UserError):
     """The server understood the request and refused it: asking again does not help."""
 
@@ -99,7 +93,7 @@ class Endpoint:
     def __init__(self, address: Address, access: Access) -> None:
         self.address, self.access = address, access
         self.kept = "finished texts are kept only with a journal (lmx run, or journal=DIR)"
-        self._key = _key_in(access.key_env)
+        self._key = secrets.key_from(access.key_env)
         try:
             httpx.URL(address.url)
         except httpx.InvalidURL as error:
@@ -282,21 +276,10 @@ class Endpoint:
         """Return one short line that steers no terminal, without the key."""
         if self._key and len(text) >= ERROR_BYTES:  # read only in part: it may end within the key
             text = text[: -len(self._key)]
-        text = " ".join(_STEERING.sub("", _SEQUENCE.sub("", " ".join(text.split()))).split())
+        text = " ".join(terminal.plain(text).split())
         if self._key:
             text = text.replace(self._key, "[key]")
         return text[:200]
-
-
-def _key_in(variable: str) -> str:
-    """Return the key in an environment variable; refuse what no header can hold, without repeating any of it."""
-    key = os.environ.get(variable, "").strip()
-    if not key.isascii() or not key.isprintable():
-        raise UserError(
-            f"the key in {variable} holds a control character or one that is not ASCII, which no header can hold (not "
-            f"shown here): export {variable} again, on one line"
-        )
-    return key
 
 
 def _listed(names: list[str]) -> str:

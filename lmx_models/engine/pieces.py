@@ -12,7 +12,7 @@ import itertools
 import re
 from collections.abc import Callable, Iterator, Sequence
 
-REPLACEMENT = "\ufffd"
+REPLACEMENT, SENTENCEPIECE_BLANK = "\ufffd", "\u2581"
 # OpenAI's servers write a token that is no UTF-8 as bytes:\xe2\x80, SentencePiece a single byte as <0xE2>.
 _ESCAPED = re.compile(r"bytes:(?=.*\\x)((?:\\x[0-9a-fA-F]{2}|[^\\])*)", re.DOTALL)
 _BYTE = re.compile(r"<0x([0-9A-Fa-f]{2})>")
@@ -45,7 +45,7 @@ def finished(text: str) -> str:
 def unfinished(decode: Callable[[Sequence[int]], str], tokens: Sequence[int]) -> int:
     """Return of how many tokens at the end nothing can be made yet: bytes of a character that others complete."""
     tail = list(tokens[-8:])
-    for n in range(min(len(tail), LONGEST_FRAGMENT + 1)):
+    for n in range(min(len(tail), LONGEST_FRAGMENT) + 1):
         if not decode(tail[: len(tail) - n]).endswith(REPLACEMENT):
             return n
     return 0  # more than a character has: the model writes such bytes
@@ -165,16 +165,18 @@ def _fits(data: bytes, start: int, piece: str) -> Iterator[int]:
         if data.startswith(spelling, start):
             found = True
             yield start + len(spelling)
+    blanks = start
+    while data[blanks : blanks + 1].isspace():
+        blanks += 1
     if REPLACEMENT in piece:
-        yield from _fits_fragments(data, start, piece)
-    elif not found:
-        blanks = start
-        while data[blanks : blanks + 1].isspace():
-            blanks += 1
-        if blanks > start:  # stripped from the piece
-            yield from (blanks + len(one) for one in _spellings(piece) if one and data.startswith(one, blanks))
-        elif _SPECIAL.fullmatch(piece):  # not shown in the text
-            yield start
+        for one in dict.fromkeys((piece, piece.replace(SENTENCEPIECE_BLANK, " "))):
+            yield from _fits_fragments(data, start, one)
+            if blanks > start:  # stripped from the piece
+                yield from _fits_fragments(data, blanks, one)
+    elif not found and blanks > start:
+        yield from (blanks + len(one) for one in _spellings(piece) if one and data.startswith(one, blanks))
+    elif not found and _SPECIAL.fullmatch(piece):  # not shown in the text
+        yield start
 
 
 def _fits_fragments(data: bytes, start: int, piece: str) -> Iterator[int]:
@@ -212,8 +214,8 @@ def _spellings(piece: str) -> tuple[bytes, ...]:
         found.append(b"".join(bytes([int(one, 16)]) if i % 2 else one.encode() for i, one in enumerate(escaped)))
     elif match := _BYTE.fullmatch(piece):
         found.append(bytes([int(match[1], 16)]))
-    elif "\u2581" in piece:  # SentencePiece's blank
-        found.append(piece.replace("\u2581", " ").encode())
+    elif SENTENCEPIECE_BLANK in piece:
+        found.append(piece.replace(SENTENCEPIECE_BLANK, " ").encode())
     elif not piece.isascii() and all(character in _byte_alphabet() for character in piece):
         found.append(bytes(_byte_alphabet()[character] for character in piece))
     return tuple(dict.fromkeys(found))

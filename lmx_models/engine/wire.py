@@ -59,10 +59,14 @@ class Wire:
             TooLongError: the answer is longer. httpx.HTTPError, zlib.error: it did not come, or not whole.
         """
         self._deadline.start(self._timeout)
-        with self._client.stream(method, url, json=body) as response:
+        response = self._client.send(self._client.build_request(method, url, json=body), stream=True)
+        try:
             failed = response.status_code >= 300
             data = _content(response, most_of_error if failed else most, failed)
-            return Answer(response.status_code, response.reason_phrase, response.headers.get("retry-after", ""), data)
+            retry_after = response.headers.get("retry-after", "")
+            return Answer(response.status_code, response.reason_phrase, retry_after, data)
+        finally:
+            response.close()
 
 
 def _content(response: httpx.Response, most: int, cut: bool) -> bytes:

@@ -21,6 +21,7 @@ from transformers import (
     Qwen3ForCausalLM,
 )
 
+from lmx_models.loading import model_from
 from lmx_models.tiny.batches import batches
 from lmx_models.tiny.objectives import OBJECTIVES
 from lmx_models.tiny.spec import Spec
@@ -69,7 +70,7 @@ def take_over(model: PreTrainedModel, start: Path) -> None:
     A layer more begins as the identity: its two output projections are zero, so that the grown model first computes
     exactly what the smaller one did.
     """
-    known = type(model).from_pretrained(start, dtype=torch.float32)
+    known = model_from(start, type(model), dtype=torch.float32)
     model.load_state_dict(known.state_dict(), strict=False)
     for layer in model.model.layers[known.config.num_hidden_layers :]:
         torch.nn.init.zeros_(layer.self_attn.o_proj.weight)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import math
 import re
 import shutil
 import sys
@@ -21,6 +22,7 @@ from lmx_runs.sweep.config import ArmSettings, Settings, SweepConfig
 # `{arm.output_path}` is the arm's own folder, `{arms.NAME.output_path}` that of another one.
 _REFERENCE = re.compile(r"\{arms?\.(?:(?P<name>[^{}]*)\.)?(?P<what>[^{}.]*)\}")
 _LONGEST_FOLDER = 100
+MOST_ARMS = 10_000
 
 
 @dataclass(frozen=True)
@@ -54,9 +56,16 @@ class Arm:
 def expand(config: SweepConfig, output_path: Path) -> list[Arm]:
     """Return the arms of a sweep, needed ones before those that need them.
 
-    Raises `UserError` for flags that lm_eval does not take, two arms of one name, an unknown or ambiguous need or
-    reference, a circle of needs, and an interpreter that is not there.
+    Raises `UserError` for more than `MOST_ARMS` arms, flags that lm_eval does not take, two arms of one name, an
+    unknown or ambiguous need or reference, a circle of needs, and an interpreter that is not there.
     """
+    count = sum(math.prod(len(values) for values in entry.matrix.values()) for entry in config.arms)
+    if count > MOST_ARMS:
+        largest = max(config.arms, key=lambda entry: math.prod(len(values) for values in entry.matrix.values()))
+        raise UserError(
+            f"the sweep would have {count:,} arms, and {MOST_ARMS:,} is the most: make the matrix of {largest.name!r} "
+            "smaller, or several sweeps of it"
+        )
     arms = [arm for entry in config.arms for arm in _combinations(entry, config, output_path / "arms")]
     named = {arm.name: arm for arm in arms}
     for arm in arms:
@@ -135,7 +144,7 @@ def _set(key: str, value: Any, flags: dict[str, Any], env: dict[str, str]) -> No
             raise unknown("flag in a matrix", rest, lm_eval_flags.names() - lm_eval_flags.RESERVED.keys())
         flags[rest] = value
     elif group == "env":
-        lm_eval_flags.check_variable(rest)
+        lm_eval_flags.check_variable(rest, value)
         env[rest] = str(value)
     elif group in lm_eval_flags.dict_names():
         flags[group] = {**(flags.get(group) or {}), rest: value}

@@ -8,11 +8,13 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 
+from lmx_files import secrets
 from lmx_files.yaml import read_yaml
 from lmx_plugins.errors import UserError, unknown
 from lmx_runs.sweep import flags as lm_eval_flags
 
 Value = str | int | float | bool | None
+_DEEPEST = 30
 ArmName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$")]
 
 
@@ -55,8 +57,8 @@ class Settings(_Strict):
     @field_validator("env")
     @classmethod
     def _no_secrets(cls, env: dict[str, str | int | float]) -> dict[str, str]:
-        for name in env:
-            lm_eval_flags.check_variable(name)
+        for name, value in env.items():
+            lm_eval_flags.check_variable(name, value)
         return {name: str(value) for name, value in env.items()}
 
 
@@ -86,11 +88,32 @@ def load(path: str | Path) -> SweepConfig:
     if not isinstance(data, dict):
         raise UserError(f"{path} is not a sweep file: it must hold name, output_path and arms. See docs/sweep.md")
     try:
-        return SweepConfig.model_validate(data)
+        _check_texts(data)
+        config = SweepConfig.model_validate(data)
+        lm_eval_flags.refuse_secrets(data)
+        return config
     except ValidationError as error:
         raise _readable(path, data, error.errors()[0]) from error
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
+
+
+def _check_texts(value: Any, depth: int = 0) -> None:
+    """Refuse texts that no command line and no file can hold, and a depth that nobody writes."""
+    if depth > _DEEPEST:
+        raise UserError(f"it is nested more than {_DEEPEST} levels deep")
+    if isinstance(value, str):
+        if "\0" in value or any("\ud800" <= character <= "\udfff" for character in value):
+            raise UserError(
+                f"{value[:40]!r} holds a character that no argument can hold (NUL, or half a surrogate pair)"
+            )
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            _check_texts(key, depth + 1)
+            _check_texts(item, depth + 1)
+    elif isinstance(value, (list, tuple, set)):
+        for item in value:
+            _check_texts(item, depth + 1)
 
 
 def _readable(path: str | Path, data: dict[str, Any], error: ErrorDetails) -> UserError:
@@ -102,10 +125,15 @@ def _readable(path: str | Path, data: dict[str, Any], error: ErrorDetails) -> Us
     where = _place(data, error["loc"])
     if error["type"] == "string_pattern_mismatch":
         what = "must begin with a letter or digit and hold only letters, digits and . _ + -"
-        return UserError(f"{path}: {where}{error['input']!r} {what}")
+        return UserError(f"{path}: {where}{_short(error['input'])} {what}")
     message = error["msg"].removeprefix("Value error, ")
-    shown = "" if error["type"] == "value_error" else f" (it is {error['input']!r})"
+    shown = "" if error["type"] == "value_error" else f" (it is {_short(error['input'])})"
     return UserError(f"{path}: {where}{message[0].lower() + message[1:]}{shown}")
+
+
+def _short(value: Any) -> str:
+    text = repr(secrets.redact(value))
+    return text if len(text) <= 200 else f"{text[:200]}..."
 
 
 def _place(data: Any, location: tuple[int | str, ...]) -> str:

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Annotated, Any, Literal, Protocol
 
 import psutil
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from lmx_runs.sweep.worker import GRACE, LOG
+from lmx_files import children, opening
+from lmx_plugins.errors import UserError
+from lmx_runs.sweep.state import Time
+from lmx_runs.sweep.worker import ATTEMPT, GRACE, LOG, MODULE
+
+_MOST = 1 << 20
+"""Bytes of an outcome; a larger file is none."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +30,11 @@ class Job:
     handle: str
     token: str
     outcome: Path
+
+    @property
+    def description(self) -> Path:
+        """The file that the worker was started with."""
+        return self.outcome.with_name(ATTEMPT)
 
 
 @dataclass(frozen=True)
@@ -52,29 +62,46 @@ class Executor(Protocol):
     def find(self, token: str) -> str | None:
         """Return the handle of an attempt whose sweep was killed before it could write the handle down."""
 
+    def ours(self, job: Job) -> bool:
+        """Whether a job that a state file names may be one of ours; whoever wrote the file may have named another."""
+
     def poll(self, jobs: Mapping[str, Job]) -> dict[str, Report]:
         """Return how the jobs are, under the keys of `jobs`."""
 
     def stop(self, jobs: Mapping[str, Job]) -> None:
-        """End the jobs and wait until they have ended."""
+        """End those of the jobs that are ours beyond doubt, and wait until they have ended."""
 
 
 class SubmissionError(Exception):
     """An attempt could not be started; the message is one line."""
 
 
+class _Outcome(BaseModel):
+    """What `worker` leaves."""
+
+    model_config = ConfigDict(strict=True)
+
+    token: str
+    exit_code: Annotated[int, Field(ge=-64, le=1 << 31)]
+    reason: str
+    started: Time | None
+    ended: Time | None
+    seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None
+
+
 def outcome_of(job: Job) -> Report | None:
-    """Return how an attempt ended, from the file it left, or `None` if it left none."""
+    """Return how an attempt ended, from the file it left, or `None` if it left none that can be read."""
     try:
-        outcome = json.loads(job.outcome.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        outcome = _Outcome.model_validate_json(opening.read_bytes(job.outcome, _MOST))
+    except (OSError, UserError, ValidationError):
         return None
-    if outcome["token"] != job.token:
+    if outcome.token != job.token:
         return None
-    code, reason = outcome["exit_code"], outcome["reason"]
+    code, reason = outcome.exit_code, outcome.reason
     if not reason and code < 0:
-        reason = f"ended by signal {-code} ({signal.Signals(-code).name})"
-    return Report("ended", code, reason, outcome["started"], outcome["ended"], outcome["seconds"])
+        known = {number.value: f" ({number.name})" for number in signal.Signals}
+        reason = f"ended by signal {-code}{known.get(-code, '')}"
+    return Report("ended", code, reason, outcome.started, outcome.ended, outcome.seconds)
 
 
 def cores() -> int:
@@ -104,26 +131,19 @@ class LocalExecutor:
     detached = False
 
     def __init__(self, at_once: int = 1) -> None:
-        self._environment = {**os.environ, **share_of_cores(at_once)}
+        self._environment = children.environment(needs=None, **share_of_cores(at_once))
         self._children: dict[str, subprocess.Popen[bytes]] = {}
 
     def submit(self, name: str, description: Path, token: str, settings: Mapping[str, Any]) -> str:
-        """Start a worker process; the handle is its number and start time, since numbers are used again."""
-        command = [sys.executable, "-m", "lmx_runs.sweep.worker", str(description)]
+        """Start a worker process; the handle is its number and its birth, since numbers are used again."""
+        command = children.module(MODULE, str(description))
         try:
             # Not the sweep's own output: a pipe behind a killed sweep must not be held open by what goes on.
-            with description.with_name(LOG).open("ab") as log:
-                child = subprocess.Popen(
-                    command,
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=log,
-                    start_new_session=True,
-                    env=self._environment,
-                )
-        except OSError as error:
+            with opening.open_log(description.with_name(LOG)) as log:
+                child = children.start(command, stdout=log, stderr=log, start_new_session=True, env=self._environment)
+        except (OSError, UserError) as error:
             raise SubmissionError(f"cannot start a process: {error}") from error
-        handle = f"{child.pid}:{psutil.Process(child.pid).create_time()}"
+        handle = f"{child.pid}:{_birth(child.pid)}"
         self._children[handle] = child
         return handle
 
@@ -131,43 +151,68 @@ class LocalExecutor:
         """Return `None`: between starting a process and writing its handle down lie microseconds."""
         return None
 
+    def ours(self, job: Job) -> bool:
+        """Return True: a process counts as alive only if it is our worker, and no other is ever signalled."""
+        return True
+
     def poll(self, jobs: Mapping[str, Job]) -> dict[str, Report]:
         """Return how the processes are; those of an earlier sweep are watched like one's own."""
         reports = {}
         for key, job in jobs.items():
-            alive = self._alive(job.handle)  # asked first: the file may appear while the process ends
+            alive = self._alive(job)  # asked first: the file may appear while the process ends
             ended = outcome_of(job) or Report("ended", None, "its process was killed")
             reports[key] = Report("running") if alive else ended
         return reports
 
     def stop(self, jobs: Mapping[str, Job]) -> None:
         """Interrupt the processes as Ctrl-C does, then insist; a `KeyboardInterrupt` meanwhile insists at once."""
-        handles = [job.handle for job in jobs.values()]
         for number, seconds in ((signal.SIGINT, GRACE), (signal.SIGTERM, 10.0), (signal.SIGKILL, 10.0)):
-            left = [handle for handle in handles if self._alive(handle)]
-            for handle in left:
-                _signal_group(handle, number)
+            left = [job for job in jobs.values() if self._alive(job)]
+            for job in left:
+                _signal_group(job.handle, number)
             try:
                 self._wait(left, seconds)
             except KeyboardInterrupt:
                 continue
 
-    def _wait(self, handles: Sequence[str], seconds: float) -> None:
+    def _wait(self, jobs: Sequence[Job], seconds: float) -> None:
         until = time.monotonic() + seconds
-        while any(self._alive(handle) for handle in handles) and time.monotonic() < until:
+        while any(self._alive(job) for job in jobs) and time.monotonic() < until:
             time.sleep(0.05)
 
-    def _alive(self, handle: str) -> bool:
-        child = self._children.get(handle)
+    def _alive(self, job: Job) -> bool:
+        child = self._children.get(job.handle)
         if child is not None:
             return child.poll() is None
-        number, _, created = handle.partition(":")
-        try:
-            process = psutil.Process(int(number))
-            same = abs(process.create_time() - float(created)) < 0.1
-            return same and process.status() != psutil.STATUS_ZOMBIE
-        except (psutil.NoSuchProcess, ValueError):
+        number, _, birth = job.handle.partition(":")
+        return number.isdecimal() and _is_worker(int(number), birth, job.description)
+
+
+def _is_worker(pid: int, birth: str, description: Path) -> bool:
+    """Whether a process is the worker of this very attempt: its command line, its owner, its group and its birth.
+
+    A handle comes from a file, so the number may be that of any process; and by the clock that users read alone
+    (psutil's `create_time`), a process changes its age when that clock is set.
+    """
+    try:
+        process = psutil.Process(pid)
+        command = process.cmdline()
+        ours = MODULE in command and str(description) in command[command.index(MODULE) :]
+        if not ours or process.uids().real != os.getuid() or os.getpgid(pid) != pid:
             return False
+        same = "." in birth or birth == _birth(pid)  # former versions wrote a time with a fraction
+        return same and process.status() != psutil.STATUS_ZOMBIE
+    except (psutil.Error, OSError, OverflowError):
+        return False
+
+
+def _birth(pid: int) -> str:
+    """Return when a process was started, by a clock that nobody sets: ticks since the machine's start."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return file.read().rpartition(b")")[2].split()[19].decode()
+    except (OSError, IndexError):
+        return str(round(psutil.Process(pid).create_time()))  # where there is no /proc, it is kept as it was
 
 
 def _signal_group(handle: str, number: int) -> None:

@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from lmx_files import secrets
 from lmx_plugins.errors import UserError
 from lmx_runs.options import parse
 
@@ -22,11 +23,6 @@ RESERVED = {
 }
 # lm_eval takes this one as true when it is left out beside --apply_chat_template.
 _EXPLICIT_FALSE = frozenset({"fewshot_as_multiturn"})
-# Arguments that carry credentials; `token: true` says to use the stored one and is fine.
-_SECRET_ARGUMENTS = frozenset(
-    {"api_key", "apikey", "token", "hf_token", "auth_token", "access_token", "password", "secret"}
-)
-_SECRET_VARIABLE = re.compile(r"(KEYS?|TOKEN|SECRETS?|PASSWORDS?|PASSWD)(_|$)", re.IGNORECASE)
 
 
 @functools.cache
@@ -73,31 +69,47 @@ def check(flags: Mapping[str, Any]) -> None:
         entries = {} if flags[name] is None else flags[name]
         if not isinstance(entries, Mapping):
             raise UserError(f"{name} must be a mapping of names to values, for example {{pretrained: tiny-base}}")
-        for key, value in entries.items():
-            if str(key).lower() in _SECRET_ARGUMENTS and not isinstance(value, (bool, type(None))):
-                raise UserError(
-                    f"{name}.{key} looks like a secret, which would be written to files. {_ENVIRONMENT_MEND}"
-                )
+        secrets.refuse(entries, name, _ENVIRONMENT_MEND)
     for name, example in (("model", "model: ar"), ("tasks", "tasks: [constraint_tiny]")):
         if not flags.get(name):
             raise UserError(f"no {name}: give it under the arm or under defaults, for example {example}")
     parse(to_argv(flags))
 
 
-def check_variable(name: str) -> None:
-    """Raise a `UserError` for an environment variable whose value must not be written to files."""
-    if _SECRET_VARIABLE.search(name):
-        raise UserError(f"env.{name} looks like a secret, which would be written to files. {_ENVIRONMENT_MEND}")
+def check_variable(name: str, value: Any) -> None:
+    """Raise a `UserError` for an environment variable whose value must not be written to files, or that cannot be."""
+    if not name or "=" in name or not name.isprintable():
+        raise UserError(f"env.{name!r} is no name of a variable: give letters, digits and _")
+    secrets.refuse({name: value}, "env", _ENVIRONMENT_MEND)
 
 
-_ENVIRONMENT_MEND = "Leave it out and export it in your shell: arms inherit the environment"
+_ENVIRONMENT_MEND = "leave it out and export it in your shell: arms inherit the environment"
+
+
+def refuse_secrets(data: Mapping[str, Any]) -> None:
+    """Raise a `UserError` for a secret anywhere in a sweep file: all of it is written into the sweep's folder.
+
+    Left out are shell lines, which `check_setup_line` reads.
+    """
+    shell = ("setup", "teardown")
+    for name, value in data.items():
+        if name == "slurm" and isinstance(value, Mapping):
+            value = {key: item for key, item in value.items() if key not in shell}
+        entries = value if isinstance(value, list) else [value]
+        for entry in entries:
+            kept = entry
+            if isinstance(entry, Mapping) and isinstance(entry.get("slurm"), Mapping):
+                slurm = {key: item for key, item in entry["slurm"].items() if key not in shell}
+                kept = {**entry, "slurm": slurm}
+            secrets.refuse(kept, str(name), _ENVIRONMENT_MEND)
 
 
 def check_setup_line(line: str) -> None:
     """Raise a `UserError` for a shell line that sets a secret."""
     for name in re.findall(r"\b([A-Za-z_]\w*)=", line):
-        if _SECRET_VARIABLE.search(name):
-            raise UserError(f"slurm.setup sets {name}, which looks like a secret. {_ENVIRONMENT_MEND}")
+        if secrets.is_secret_name(name):
+            raise UserError(f"slurm.setup sets {name}, which looks like a secret: {_ENVIRONMENT_MEND}")
+    secrets.refuse(line, "slurm.setup", _ENVIRONMENT_MEND)
 
 
 def command(python: str, flags: Mapping[str, Any], output_path: str) -> list[str]:

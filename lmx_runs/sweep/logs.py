@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from lmx_files import opening, secrets, terminal
+from lmx_plugins.errors import UserError
 from lmx_runs.sweep.worker import HEADER
 
-_ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _ERROR = re.compile(r"^(lmx: error: |[\w.]*(Error|Exception|Interrupt)\b)")
 _TAIL = 64 * 1024
 
@@ -15,26 +16,26 @@ _TAIL = 64 * 1024
 def last_line(log: Path) -> str:
     """Return the last line of the last attempt that says anything, e.g. a progress bar; empty if there is none."""
     lines = _lines(log, 4096)
-    return lines[-1] if lines else ""
+    return secrets.redact_text(lines[-1]) if lines else ""
 
 
 def error_line(log: Path) -> str:
     """Return the line of the last attempt that most likely names its error, else its last one."""
     lines = _lines(log, _TAIL)
     errors = [line for line in lines if _ERROR.match(line)]
-    return (errors or lines or [""])[-1]
+    return secrets.redact_text((errors or lines or [""])[-1])
 
 
 def _lines(log: Path, size: int) -> list[str]:
     """Return the last lines of the last attempt; a carriage return, as in a progress bar, ends a line too."""
     try:
-        with log.open("rb") as file:
+        with opening.open_to_read(log) as file:
             file.seek(0, 2)
             file.seek(max(0, file.tell() - size))
             text = file.read().decode(errors="replace")
-    except OSError:
+    except (OSError, UserError):
         return []
-    lines = [line.strip() for line in re.split(r"[\r\n]+", _ESCAPES.sub("", text))]
+    lines = [line.strip() for line in re.split(r"[\r\n]+", terminal.without_sequences(text))]
     for index in range(len(lines) - 1, -1, -1):
         if lines[index].startswith(HEADER):
             lines = lines[index + 1 :]

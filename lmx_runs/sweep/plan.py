@@ -10,13 +10,18 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from lmx_files import children
 from lmx_files.runs import RESULTS, Run, find_runs
 from lmx_plugins.errors import UserError, unknown
 from lmx_runs import preflight
 from lmx_runs.sweep.arms import Arm
 from lmx_runs.sweep.state import ArmState, State
 
-_HAS_LMX = "import sys; from importlib.util import find_spec as f; sys.exit(None in (f('lmx_cli'), f('lm_eval')))"
+# The current folder comes first with -c, before Python 3.11 always.
+_HAS_LMX = (
+    "import sys; sys.path[:1] = [p for p in sys.path[:1] if p]; "
+    "from importlib.util import find_spec as f; sys.exit(None in (f('lmx_cli'), f('lm_eval')))"
+)
 
 
 def results_of(folder: Path) -> Run | None:
@@ -65,7 +70,7 @@ def check_pythons(arms: Iterable[Arm]) -> None:
     """Raise a `UserError` for an arm's interpreter in which lmx or lm_eval is not installed."""
     for python, arm in {arm.python: arm.name for arm in arms if arm.python != sys.executable}.items():
         try:
-            done = subprocess.run([python, "-c", _HAS_LMX], capture_output=True, timeout=120)
+            done = children.finish([python, "-c", _HAS_LMX], seconds=120)
             works = done.returncode == 0
         except (OSError, subprocess.TimeoutExpired) as error:
             raise UserError(f"arm {arm}: its python {python} cannot be run: {error}") from error
@@ -107,9 +112,9 @@ def check_names(arms: Iterable[Arm]) -> None:
 
 def _tried(python: str, asked: list[dict[str, Any]]) -> list[str | None]:
     """Return what the models of `python`'s environment say of arguments; nothing where it cannot be asked."""
-    command = [python, "-m", "lmx_models.trial"]
+    command = children.safe_command([python, "-m", "lmx_models.trial"])
     try:
-        done = subprocess.run(command, input=json.dumps(asked), capture_output=True, text=True, timeout=300)
+        done = children.finish(command, seconds=300, input=json.dumps(asked), env=children.environment(needs=None))
         said: list[str | None] = json.loads(done.stdout.strip().splitlines()[-1])
         return said
     except (OSError, subprocess.TimeoutExpired, ValueError, IndexError):

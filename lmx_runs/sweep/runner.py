@@ -11,13 +11,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from lmx_files import atomic
+from lmx_files import opening
 from lmx_plugins.errors import UserError
 from lmx_runs.sweep import logs
 from lmx_runs.sweep.arms import Arm
 from lmx_runs.sweep.executors import Executor, Job, Report, SubmissionError, outcome_of
 from lmx_runs.sweep.plan import is_done, results_of, set_aside
-from lmx_runs.sweep.state import ArmState, State, this_process
+from lmx_runs.sweep.state import STATE_FILE, ArmState, State, this_process
 from lmx_runs.sweep.view import View
 from lmx_runs.sweep.worker import LOG
 
@@ -96,6 +96,11 @@ class Runner:
             if found is None:
                 return False
             job = replace(job, handle=found)
+        elif job.handle and outcome_of(job) is None and not self.executor.ours(job):
+            self.view.say(
+                f"{arm.name}: {job.handle}, which {STATE_FILE} names, is no job of this sweep: it is left alone"
+            )
+            return False
         if known.fingerprint != arm.fingerprint:
             self.view.say(f"{arm.name} has changed since it was started: its attempt is stopped")
             self.executor.stop({arm.name: job})
@@ -145,6 +150,8 @@ class Runner:
 
     def _submit(self, arm: Arm) -> None:
         known = self.state.arms[arm.name]
+        if arm.folder.is_symlink():
+            raise UserError(f"{arm.folder} is a symbolic link, which is not followed: move it away")
         arm.folder.mkdir(parents=True, exist_ok=True)
         set_aside(arm, self.folder / "replaced")
         job = Job("", uuid.uuid4().hex, arm.folder / "outcome.json")
@@ -158,8 +165,7 @@ class Runner:
             "log": str(arm.folder / LOG),
             "outcome": str(job.outcome),
         }
-        description = arm.folder / "attempt.json"
-        atomic.write(description, json.dumps(described, indent=1) + "\n", sync=True)
+        opening.write_private(job.description, json.dumps(described, indent=1) + "\n")
         # Written down before it happens: if the sweep is killed in between, the next one looks for the token.
         self._set(
             arm.name,
@@ -178,7 +184,7 @@ class Runner:
             reason="",
         )
         try:
-            handle = self.executor.submit(arm.name, description, job.token, arm.slurm)
+            handle = self.executor.submit(arm.name, job.description, job.token, arm.slurm)
         except SubmissionError as error:
             self._set(arm.name, status="failed", reason=str(error))
             return

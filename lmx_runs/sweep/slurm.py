@@ -8,15 +8,15 @@ and an arm that did not fail but left no results would count as fine.
 from __future__ import annotations
 
 import logging
+import os
 import shlex
-import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from lmx_files import children
 from lmx_plugins.errors import UserError, unknown
 from lmx_runs.sweep import flags as lm_eval_flags
 from lmx_runs.sweep.executors import Job, Report, SubmissionError, outcome_of
@@ -54,7 +54,7 @@ class SlurmExecutor:
         except ImportError as error:
             raise UserError("executor: slurm needs submitit. Install it with: pip install 'lmx-eval[slurm]'") from error
         for program in ("sbatch", "srun", "squeue", "scancel"):
-            if shutil.which(program) is None:
+            if children.program(program) is None:
                 raise UserError(
                     f"executor: slurm needs the program {program!r}, which is not on this machine: run the sweep on a "
                     "login node of the cluster, or with --executor local"
@@ -68,6 +68,7 @@ class SlurmExecutor:
         # Whether Slurm has answered since the last submission, so that a job it does not name is really gone.
         self._answered = False
         self._gone_since: dict[str, float] = {}
+        self._submitted: set[str] = set()
 
     def check(self, settings: Mapping[str, Any]) -> None:
         """Raise a `UserError` for a setting that submitit does not know or of the wrong type."""
@@ -101,20 +102,29 @@ class SlurmExecutor:
     def submit(self, name: str, description: Path, token: str, settings: Mapping[str, Any]) -> str:
         """Submit a job; the handle is its number."""
         utils = self._submitit.core.utils
+        before = os.umask(0o077)  # what submitit writes for the job is for its owner alone
         try:
             job = self._configured(name, token, settings).submit(Attempt(str(description)))
         except (utils.FailedJobError, utils.FailedSubmissionError, OSError) as error:
             lines = [line for line in str(error).splitlines() if "sbatch:" in line] or str(error).splitlines()
             raise SubmissionError(" ".join(" ".join(lines).split())) from error
+        finally:
+            os.umask(before)
+        self._submitted.add(str(job.job_id))
         self._asked, self._answered = float("-inf"), False
         return str(job.job_id)
 
     def find(self, token: str) -> str | None:
         """Return the job that carries this token as its comment."""
-        found = self._squeue("%i|%k")
-        if found is None:
-            raise UserError("squeue does not answer, so it cannot be told which jobs run already. Try again later")
-        return next((job for job, comment in (line.split("|", 1) for line in found) if comment == token), None)
+        found = (line.split("|", 1) for line in self._listed("%i|%k"))
+        return next((job for job, comment in found if token and comment == token and job.isdecimal()), None)
+
+    def ours(self, job: Job) -> bool:
+        """Whether a job bears this attempt's token, or has left the queue; another one is not watched or cancelled."""
+        if job.handle in self._submitted:
+            return True
+        comments = dict(line.split("|", 1) for line in self._listed("%i|%k"))
+        return job.handle not in comments or comments[job.handle] == (job.token or None)
 
     def poll(self, jobs: Mapping[str, Job]) -> dict[str, Report]:
         """Return how the jobs are: ended if they left an outcome, else what Slurm says, asked at most every 10 s."""
@@ -128,8 +138,15 @@ class SlurmExecutor:
 
     def stop(self, jobs: Mapping[str, Job]) -> None:
         """Cancel the jobs, and wait a little for their processes to end."""
-        numbers = [job.handle for job in jobs.values()]
-        subprocess.run(["scancel", *numbers], capture_output=True, check=False)
+        numbers = [job.handle for job in jobs.values() if job.handle.isdecimal() and self.ours(job)]
+        if not numbers:
+            return
+        try:
+            children.finish(["scancel", *numbers], seconds=60)
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise UserError(
+                f"scancel does not work ({error}). Cancel the jobs later: scancel {' '.join(numbers)}"
+            ) from error
         until = time.monotonic() + _PATIENCE
         while time.monotonic() < until:
             listed = dict(line.split("|", 1) for line in self._squeue("%i|%T") or [])
@@ -141,7 +158,7 @@ class SlurmExecutor:
         options = dict(settings)
         timeouts = options.pop("max_num_timeout", 3)
         executor = self._submitit.SlurmExecutor(
-            self._folder, max_num_timeout=timeouts, python=shlex.quote(sys.executable)
+            self._folder, max_num_timeout=timeouts, python=shlex.join(children.python_prefix())
         )
         executor.update_parameters(**options, job_name=f"{self._sweep}-{name}", comment=token)
         return executor
@@ -158,6 +175,12 @@ class SlurmExecutor:
         log = self._folder / f"{job.handle}_0_log.err"
         return Report("ended", None, f"Slurm job {job.handle} left no outcome; Slurm says: {ended}; see {log}")
 
+    def _listed(self, form: str) -> list[str]:
+        found = self._squeue(form)
+        if found is None:
+            raise UserError("squeue does not answer, so it cannot be told which jobs run already. Try again later")
+        return [line for line in found if "|" in line]
+
     def _squeue(self, form: str) -> list[str] | None:
         """Return a line for each of this user's jobs that Slurm still knows, or `None` if it does not answer."""
         return _lines(["squeue", "--me", "--noheader", "--states=all", f"--format={form}"])
@@ -170,7 +193,7 @@ class SlurmExecutor:
 
 def _lines(command: Iterable[str]) -> list[str] | None:
     try:
-        done = subprocess.run(list(command), capture_output=True, text=True, timeout=60)
+        done = children.finish(list(command), seconds=60)
     except (OSError, subprocess.TimeoutExpired):
         return None
     return [line.strip() for line in done.stdout.splitlines() if line.strip()] if done.returncode == 0 else None

@@ -3,21 +3,43 @@
 from __future__ import annotations
 
 import contextlib
+import datetime
 import os
 import socket
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Literal
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Literal
 
-from filelock import FileLock, Timeout
-from pydantic import BaseModel, ValidationError
+from filelock import Timeout
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from lmx_files import atomic
+from lmx_files import atomic, opening
 from lmx_plugins.errors import UserError
 
 STATE_FILE = "sweep_state.json"
 LOCK_FILE = ".sweep.lock"
 Status = Literal["pending", "running", "done", "failed", "skipped", "interrupted"]
+
+
+# A process with its birth, or a Slurm job: digits, and nothing that a program could take for an option.
+_HANDLE = r"^([0-9]{1,10}:[0-9]{1,20}(\.[0-9]{1,9})?|[0-9]{1,19})?$"
+_MOST = 1 << 28
+
+
+def _time(text: str) -> str:
+    if datetime.datetime.fromisoformat(text).tzinfo is None:
+        raise ValueError("is no time with an offset from UTC")
+    return text
+
+
+def _below(text: str) -> str:
+    path = PurePosixPath(text)
+    if path.is_absolute() or ".." in path.parts or "\0" in text:
+        raise ValueError("leads out of the sweep's folder")
+    return text
+
+
+Time = Annotated[str, AfterValidator(_time)]
 
 
 class ArmState(BaseModel):
@@ -34,18 +56,20 @@ class ArmState(BaseModel):
         reason: why it failed or was skipped, in one line.
     """
 
+    model_config = ConfigDict(strict=True)
+
     status: Status = "pending"
-    fingerprint: str = ""
-    attempts: int = 0
-    token: str = ""
-    executor: str = ""
-    handle: str = ""
-    exit_code: int | None = None
-    started: str | None = None
-    ended: str | None = None
-    seconds: float | None = None
+    fingerprint: Annotated[str, Field(max_length=64)] = ""
+    attempts: Annotated[int, Field(ge=0, le=10**9)] = 0
+    token: Annotated[str, Field(pattern=r"^([0-9a-f]{32})?$")] = ""
+    executor: Literal["", "local", "slurm"] = ""
+    handle: Annotated[str, Field(pattern=_HANDLE)] = ""
+    exit_code: Annotated[int, Field(ge=-(1 << 31), le=1 << 31)] | None = None
+    started: Time | None = None
+    ended: Time | None = None
+    seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
     command: list[str] = []
-    results: str | None = None
+    results: Annotated[str, AfterValidator(_below)] | None = None
     reason: str = ""
 
 
@@ -61,12 +85,12 @@ class State(BaseModel):
         """Return the state in a sweep's folder, an empty one if there is none; a damaged file is a `UserError`."""
         path = folder / STATE_FILE
         try:
-            return cls.model_validate_json(path.read_bytes())
+            return cls.model_validate_json(opening.read_bytes(path, _MOST))
         except FileNotFoundError:
             return cls()
-        except (OSError, ValidationError) as error:
+        except (OSError, UserError, ValidationError) as error:
             raise UserError(
-                f"cannot read {path}: {str(error).splitlines()[0]}. Move the file away to let every arm run again"
+                f"cannot read {path}: {_what(error)}. Move the file away to let every arm run again"
             ) from error
 
     def save(self, folder: Path) -> None:
@@ -74,10 +98,19 @@ class State(BaseModel):
         atomic.write(folder / STATE_FILE, self.model_dump_json(indent=1) + "\n", sync=True)
 
 
+def _what(error: Exception) -> str:
+    """Return what is wrong with a state file, and where in it."""
+    if not isinstance(error, ValidationError):
+        return getattr(error, "strerror", None) or str(error).rstrip(".")
+    first = error.errors(include_input=False, include_url=False)[0]
+    place = ".".join(str(step)[:80] for step in first["loc"])
+    return f"{place}: {first['msg']}" if place else first["msg"]
+
+
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Hold a sweep's folder; a `UserError` names the sweep that holds it already."""
-    lock = FileLock(folder / LOCK_FILE)
+    lock = opening.lock_file(folder / LOCK_FILE)
     try:
         lock.acquire(timeout=0)
     except Timeout as error:

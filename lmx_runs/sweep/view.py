@@ -12,6 +12,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from lmx_files import terminal
 from lmx_runs.sweep import logs
 from lmx_runs.sweep.arms import Arm
 from lmx_runs.sweep.executors import Report
@@ -29,7 +30,7 @@ class View:
     """Shows arms; use it as a context manager."""
 
     def __init__(self, console: Console | None = None) -> None:
-        self.console = console or Console(stderr=True, highlight=False)
+        self.console = console or terminal.console(stderr=True, highlight=False)
         live = self.console.is_terminal
         self._live = Live(console=self.console, auto_refresh=False, transient=True) if live else None
         self._shown = datetime.datetime.min

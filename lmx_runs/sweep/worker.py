@@ -1,7 +1,7 @@
 """Runs one arm: the process between a sweep, or Slurm, and the arm's command.
 
 It outlives the sweep that started it. The output goes to the arm's log, and the outcome to a file that any later sweep
-finds, so nothing is lost when the sweep is killed. Only the standard library is used: this starts before every arm.
+finds, so nothing is lost when the sweep is killed. Nothing heavy is imported: this starts before every arm.
 """
 
 from __future__ import annotations
@@ -18,6 +18,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+from lmx_files import children, opening
+
+# How this module is started, and with which file in the arm's folder.
+MODULE, ATTEMPT = "lmx_runs.sweep.worker", "attempt.json"
 # The log of an arm, in its folder.
 LOG = "log.txt"
 # The line in the log that begins an attempt, so that an error can be told from one of an earlier attempt.
@@ -38,7 +42,7 @@ class Attempt:
 
     def __call__(self) -> int:
         """Run the command to its end, write the outcome and return the exit status."""
-        described = json.loads(Path(self.description).read_text(encoding="utf-8"))
+        described = json.loads(opening.read_bytes(self.description))
         outcome = {"token": described["token"], "host": socket.gethostname(), "started": _now()}
         clock = time.monotonic()
         try:
@@ -48,9 +52,7 @@ class Attempt:
             self._stop()
         outcome |= {"exit_code": code, "reason": reason, "ended": _now(), "seconds": time.monotonic() - clock}
         path = Path(described["outcome"])
-        beside = path.with_name(f".{path.name}.tmp")
-        beside.write_text(json.dumps(outcome) + "\n", encoding="utf-8")
-        os.replace(beside, path)
+        opening.write_private(path, json.dumps(outcome) + "\n")
         return code
 
     def checkpoint(self) -> Any:
@@ -68,15 +70,13 @@ class Attempt:
         signal.signal(signal.SIGINT, _ignore)
         signal.signal(signal.SIGTERM, _ignore)
         command: list[str] = described["command"]
-        with open(described["log"], "ab") as log:
+        with opening.open_log(described["log"]) as log:
             log.write(f"\n{HEADER}{described['number']}, {_now()}: {shlex.join(command)}\n".encode())
-            log.flush()
             try:
-                self.child = subprocess.Popen(
-                    command,
+                self.child = children.start(
+                    children.safe_command(command),
                     cwd=described["cwd"],
-                    env={"PYTHONUNBUFFERED": "1"} | dict(os.environ) | described["environment"],
-                    stdin=subprocess.DEVNULL,
+                    env={"PYTHONUNBUFFERED": "1"} | children.environment(needs=None) | described["environment"],
                     stdout=log,
                     stderr=log,
                     preexec_fn=_reset_signals,

@@ -1,4 +1,4 @@
-"""Guided decoding with models on real servers: our own small one, in several dialects, and `transformers serve`."""
+"""Guided decoding with models on a real server: our own small one, in several dialects."""
 
 import json
 import os
@@ -8,7 +8,6 @@ import threading
 import time
 from pathlib import Path
 
-import httpx
 import pytest
 
 from lmx_models import zoo
@@ -16,7 +15,7 @@ from lmx_models.engine import endpoint as client
 from lmx_models.guided import GuidedLM
 from lmx_plugins.errors import UserError
 from tests.completion_server import CompletionServer
-from tests.fault_proxy import FaultProxy, at_random, free_port
+from tests.fault_proxy import FaultProxy, at_random
 from tests.unit.test_decoder_lm import requests
 
 ROOT = Path(__file__).parents[2]
@@ -338,33 +337,3 @@ def test_texts_without_a_tokenizer_come_back_from_the_journal(dialects, tmp_path
     assert [str(text) for text in second] == [str(text) for text in first]
     lines = [json.loads(line) for line in (tmp_path / "traces.jsonl").open()]
     assert {"".join(piece for _, piece in line["pieces"]) for line in lines} == {str(text) for text in first}
-
-
-def test_transformers_serve(tmp_path):
-    """A server that others wrote: text only, one token too few at the end of a reply, a model that is a folder."""
-    port = free_port()
-    folder = TINY["tiny-oracle"]
-    log = (tmp_path / "log").open("w")
-    serving = subprocess.Popen(
-        [str(Path(sys.executable).with_name("transformers")), "serve", folder, "--device", "cpu", "--port", str(port)],
-        env=ENVIRONMENT, stdout=log, stderr=log,
-    )  # fmt: skip
-    try:
-        for _ in range(600):
-            assert serving.poll() is None, (tmp_path / "log").read_text()
-            try:
-                httpx.get(f"http://localhost:{port}/health")
-                break
-            except httpx.HTTPError:
-                time.sleep(0.1)
-        lm = GuidedLM(pretrained="tiny-base", oracle=f"openai:http://localhost:{port}/v1#{folder}", **FAST, **RAMP)
-        local = GuidedLM(**TINY_PAIR, **FAST, **RAMP)
-        assert lm.servers["oracle"].level == "text"
-        for gen_kwargs in ({}, {"max_gen_toks": 150, "n": 2}):
-            assert as_written(write(lm, **gen_kwargs)) == as_written(write(local, **gen_kwargs))
-        with pytest.raises(UserError, match="pinned to"):
-            GuidedLM(pretrained="tiny-base", oracle=f"openai:http://localhost:{port}/v1#other", **FAST)
-    finally:
-        serving.kill()
-        serving.wait()
-        log.close()

@@ -37,7 +37,7 @@ def test_sweep_of_real_runs(environment, tmp_path):
     arms = [
         {"name": "make", "python": python, "model_args": {"text": "A line."}},
         {"name": "use", "model_args": {"text": ECHO}, "matrix": {"finish": ["eos", "length"]}},
-        {"name": "wrong", "model_args": {"txt": "x"}},
+        {"name": "wrong", "metadata": {"data_dir": str(tmp_path / "nowhere")}},
         {"name": "idle", "needs": ["wrong"]},
     ]
     defaults = {"model": "scripted", "tasks": ["constraint_tiny"], "limit": 3}
@@ -51,7 +51,7 @@ def test_sweep_of_real_runs(environment, tmp_path):
     }  # fmt: skip
     assert (rows["use/finish=eos"]["stopped"], rows["use/finish=length"]["stopped"]) == ("1.0", "0.0")
     assert float(rows["use/finish=length"]["constraint_tiny/stop_length"]) == 1.0
-    assert "unknown --model scripted argument 'txt'" in done.stderr
+    assert f"{tmp_path / 'nowhere'}" in done.stderr
     assert (out / "report.html").stat().st_size > 10_000
     # Each arm ran in the environment that it names, and got the folder of the arm that it needs.
     known = json.loads((out / "sweep_state.json").read_text())["arms"]

@@ -61,6 +61,14 @@ def write_good(folder: Path) -> None:
     }
     whole["config"]["decoding"] |= {"texts": 3, "seconds": 1.5, "finish": {"eos": 3}, "notes": ["a note"]}
     results.write_text(json.dumps(whole))
+    (manifest,) = folder.glob("manifest_*")
+    told = {
+        "started": "2026-01-02T03:04:05+00:00",
+        "seconds": 60.0,
+        "machine": {"host": "here"},
+        "versions": {"a": "1"},
+    }
+    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | told))
 
 
 def read_tree(folder: Path) -> Tree:
@@ -112,7 +120,7 @@ def _change(values: Any, path: tuple[Any, ...], how: str, number: int) -> None:
     try:
         for key in path[:-1]:
             values = values[key]
-        value = VALUES[number % len(VALUES)]
+        value = copy.deepcopy(VALUES[number % len(VALUES)])  # changed further by what follows
         if how == "set":
             values[path[-1]] = value
         elif how == "drop":

@@ -2,89 +2,25 @@
 
 from __future__ import annotations
 
-import csv
-import gc
-import importlib.util
 import json
 import math
-import sys
-from pathlib import Path
 
 import pytest
 from scipy import stats
 
-from lmx_analysis.compare.comparison import Options, compare, short_names
-from lmx_analysis.statistics import newcombe_interval
-from lmx_cli.main import main
+from lmx_analysis.compare.comparison import Options, compare
 from lmx_plugins.errors import UserError
-
-STAMP = "2026-01-01T00-00-00.000000"
-N = 12
-
-
-def write_run(folder, tasks, log_samples=True, **results):
-    """Write a run as lm_eval does. `tasks`: by name, the samples; each is a dict with at least the metrics."""
-    folder.mkdir(parents=True)
-    whole = {"results": {}, "configs": {}, "higher_is_better": {}, "versions": {}, "n-shot": {}, "config": {}}
-    for task, samples in tasks.items():
-        names = [name for name in samples[0] if name not in ("doc", "prompt", "filter", "resps", "target", "doc_id")]
-        values = {}
-        for name in names:
-            numbers = [s[name] for s in samples if isinstance(s[name], float) and not math.isnan(s[name])]
-            values[f"{name},none"] = sum(numbers) / len(numbers) if numbers else [{"domain": "x"}]
-            values[f"{name}_stderr,none"] = 0.1 if numbers else "N/A"
-        whole["results"][task] = {"name": task, "alias": task, "sample_len": len(samples), **values}
-        whole["configs"][task] = {"task": task, "metadata": {"version": 1.0}}
-        whole["higher_is_better"][task] = dict.fromkeys(names, True)
-        whole["versions"][task], whole["n-shot"][task] = 1.0, 0
-        if log_samples:
-            lines = []
-            for number, sample in enumerate(samples):
-                doc = sample.get("doc", {"id": number})
-                line = {
-                    "doc_id": sample.get("doc_id", number),
-                    "doc": doc,
-                    "resps": sample.get("resps", [["text"]]),
-                    "filter": sample.get("filter", "none"),
-                    "metrics": names,
-                    "doc_hash": f"doc {json.dumps(doc)}",
-                    "prompt_hash": sample.get("prompt", f"prompt {number}"),
-                    "target_hash": sample.get("target", "target"),
-                }
-                lines.append(json.dumps(line | {name: sample[name] for name in names}) + "\n")
-            (folder / f"samples_{task}_{STAMP}.jsonl").write_text("".join(lines))
-    for key, value in results.items():
-        whole[key.replace("_", "-") if key == "n_shot" else key] = value
-    (folder / f"results_{STAMP}.json").write_text(json.dumps(whole))
-    return folder
-
-
-def acc(*values, **more):
-    return [{"acc": float(value), **more} for value in values]
+from tests.unit.compare_tools import STAMP, N, acc, command, two_runs, write_run
 
 
 @pytest.fixture
 def two(tmp_path):
-    """Two runs of one task: 2 of 12 right, and 10 of 12."""
-    a = write_run(tmp_path / "a", {"t": acc(*[1, 1] + [0] * 10)})
-    b = write_run(tmp_path / "b", {"t": acc(*[1] * 10 + [0, 0])})
-    return a, b
+    return two_runs(tmp_path)
 
 
 @pytest.fixture
 def lmx(monkeypatch, capsys):
-    """Run the command in this process; return its exit status and what it printed."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["lmx", *map(str, arguments)])
-        try:
-            main()
-            code = 0
-        except SystemExit as exit_:
-            code = exit_.code or 0
-        return code, *capsys.readouterr()
-
-    return run
+    return command(monkeypatch, capsys)
 
 
 def test_a_pair_of_runs(two):
@@ -196,7 +132,7 @@ def test_missing_values_drop_their_pairs(tmp_path):
     b = write_run(tmp_path / "b", {"t": [samples[-1], *samples[1:-1], samples[0]]})
     result = compare([a, b], Options(metrics=["all"], resamples=99))
     (found,) = result.differences
-    assert (found.paired.n, found.dropped) == (N - 3, 3)
+    assert (found.paired.n, found.missing.dropped) == (N - 3, 3)
     assert "t, b: 3 pairs without two numbers left out of error" in result.notes
     assert f"t, b: {N} pairs without two numbers left out of gone" in result.notes
 
@@ -251,7 +187,7 @@ def test_repeats_and_filters_are_rows_and_means(tmp_path):
         ("x", 4, 0.5),
         ("y", 4, 0.5),
     ]
-    assert result.differences[0].paired.test == "bootstrap-t"
+    assert result.differences[0].paired.test == "sign flips"
 
 
 def test_two_prompts_of_one_document_in_one_run_are_refused(tmp_path, two):
@@ -266,7 +202,7 @@ def test_clusters(tmp_path):
         for name, k in (("a", 4), ("b", 2))
     ]
     result = compare(runs, Options(cluster="domain"))
-    assert result.differences[0].paired.test == "bootstrap-t, 4 clusters"
+    assert result.differences[0].paired.test == "sign flips, 4 clusters"
     assert any("only 4 clusters" in note for note in result.notes)
     with pytest.raises(UserError, match="unknown --cluster 'domian': did you mean 'domain'"):
         compare(runs, Options(cluster="domian"))
@@ -341,133 +277,3 @@ def test_settings_that_spoil_a_comparison_are_noted(tmp_path, two):
     ):
         assert expected in notes
     assert compare(two, Options()).notes == []
-
-
-def test_names_from_paths():
-    assert short_names([Path("/r/x/guided"), Path("/r/x/ar")]) == ["guided", "ar"]
-    assert short_names([Path("/r/x/out"), Path("/r/y/out")]) == ["x/out", "y/out"]
-    assert short_names([Path("/r/out"), Path("/r/out")]) == ["out", "out#2"]
-    assert short_names([Path(f"/r/out/results_{n}.json") for n in "ab"]) == ["results_a", "results_b"]
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["--metrics", "acd"], "unknown metric 'acd': did you mean 'acc'?"),
-        (["--tasks", "tt"], "unknown task 'tt'"),
-        (["--reference", "x"], "unknown --reference 'x'. Valid: a, b"),
-        (["--names", "x"], "--names x: give 2 different names"),
-        (["--names", "x,x"], "--names x,x: give 2 different names"),
-        (["--metrics", ","], "--metrics ',' names nothing"),
-        (["-o", "x.json"], "is a file: name a folder"),
-        (["-o", "/proc/no"], "cannot be written"),
-    ],
-)
-def test_mistakes_are_one_line(two, lmx, arguments, message):
-    code, out, err = lmx("compare", *two, *arguments)
-    assert code == 2
-    assert out == ""
-    assert message in err
-    assert err.count("\n") == 1
-
-
-def test_one_run_is_not_enough(two, lmx):
-    code, _, err = lmx("compare", two[0])
-    assert code == 2
-    assert "1 run given: name two or more" in err
-
-
-def test_a_damaged_samples_file_is_named(two, lmx):
-    file = two[1] / f"samples_t_{STAMP}.jsonl"
-    file.write_text(file.read_text().replace('"prompt_hash"', '"prompt_hush"', 1))
-    code, _, err = lmx("compare", *two)
-    assert code == 2
-    assert f"{file.name}, sample 1: not a line of a samples file" in err
-
-
-@pytest.mark.parametrize(
-    ("change", "problem"),
-    [
-        (lambda lines: lines[:-1], "it holds 11 of 12 documents: it was cut off"),
-        (lambda lines: [], "it holds no samples, 12 documents were evaluated"),
-        (lambda lines: [*lines, lines[0]], "1 document: 0 logged more than once"),
-        (lambda lines: [*lines[:-1], lines[-1].rstrip()], "line 12: not a line of a samples file: it does not end"),
-    ],
-)
-def test_samples_that_are_not_whole_are_refused(tmp_path, lmx, change, problem):
-    counts = {"t": {"original": N, "effective": N}}
-    paths = [write_run(tmp_path / name, {"t": acc(*[1.0] * N)}, **{"n-samples": counts}) for name in "ab"]
-    (file,) = paths[1].glob("samples_*")
-    file.write_text("".join(change(file.read_text().splitlines(keepends=True))))
-    code, _, err = lmx("compare", *paths)
-    assert (code, err.count("\n")) == (2, 1)
-    assert str(file) in err
-    assert problem in err
-
-
-def test_a_make_stage_is_not_compared(tmp_path, two):
-    made = write_run(tmp_path / "made", {"t": acc(*[1.0] * N)}, config={"decoding": {"settings": {"stage": "make"}}})
-    with pytest.raises(UserError, match="made is a run of stage=make, whose texts are no answers"):
-        compare([two[0], made], Options())
-
-
-def test_the_tables(two, lmx):
-    code, out, _ = lmx("compare", *two)
-    assert code == 0
-    scores, differences = (" ".join(line.split()) for line in out.splitlines() if line.startswith("t "))
-    low, high = newcombe_interval(2, 8, 0, 2)
-    assert scores == "t 1.0 none 0 acc ↑ 0.1667 ± 0.1000 0.8333 ± 0.1000 12"
-    assert differences == f"t none acc ↑ 12 +0.6667 {low:+.4f} to {high:+.4f} 0.0078 0.0078 better McNemar exact"
-    assert "Paired differences: b minus a (Holm over 1 row)" in out
-
-
-def test_the_files(two, lmx, tmp_path):
-    folder = tmp_path / "deep" / "out"
-    code, out, _ = lmx("compare", *two, "-o", folder, "--json")
-    assert code == 0
-    assert sorted(path.name for path in folder.iterdir()) == ["compare.json", "differences.csv", "scores.csv"]
-    whole = json.loads((folder / "compare.json").read_text())
-    assert json.loads(out) == whole
-    assert whole["settings"]["seed"] == 1234
-    assert len(whole["runs"]["a"]["samples"]["t"]["sha256"]) == 64
-    assert set(whole["versions"]) == {"python", "lmx-eval", "numpy", "scipy", "statsmodels"}
-    (row,) = csv.DictReader((folder / "differences.csv").open())
-    assert float(row["p_holm"]) == pytest.approx(0.0078125)
-    assert row["verdict"] == "better"
-    assert len(list(csv.DictReader((folder / "scores.csv").open()))) == 2
-
-
-def test_what_has_no_number_is_null_in_json(tmp_path, lmx):
-    runs = [write_run(tmp_path / name, {"t": [{"x": 0.5, "y": 1.0}] * 3}) for name in "ab"]
-    code, out, _ = lmx("compare", *runs, "--metrics", "x", "--json")
-    assert code == 0
-    first, second = json.loads(out, parse_constant=lambda name: pytest.fail(name))["differences"]
-    assert (first["low"], first["p"], first["p_holm"]) == (None, 1.0, 1.0)
-    assert second["p_holm"] is None
-
-
-@pytest.fixture
-def calibration(monkeypatch):
-    """The benchmark's simulation; statsmodels collects garbage at every correction, which costs most of the time."""
-    monkeypatch.setattr(gc, "collect", lambda *_: 0)
-    path = Path(__file__).parents[2] / "benchmarks" / "compare_calibration.py"
-    spec = importlib.util.spec_from_file_location("compare_calibration", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_false_alarms_stay_below_five_percent(tmp_path, calibration):
-    """100 comparisons without a difference. At a true 5 %, more than 13 alarms have a probability below 0.001."""
-    assert stats.binom.sf(13, 100, 0.05) < 0.001
-    found = [calibration.simulate(tmp_path, seed, resamples=999) for seed in range(100)]
-    assert calibration.shares(found)["any, Holm"] <= 13
-    clustered = {"by_domain": 1.0, "clustered": True, "resamples": 999}
-    found = [calibration.simulate(tmp_path, seed, **clustered) for seed in range(100)]
-    assert calibration.shares(found)["any, Holm"] <= 13
-
-
-def test_a_known_difference_is_found(tmp_path, calibration):
-    """A gain of one standard deviation: the benchmark finds it in over 90 %; here at least 32 of 40 times."""
-    found = [calibration.simulate(tmp_path, seed, gain=1.0, resamples=999) for seed in range(40)]
-    assert calibration.shares(found)["any, Holm"] >= 80

@@ -12,7 +12,7 @@ import pytest
 
 import lmx_tasks
 from lmx_metrics import format_score, structure
-from lmx_metrics.aggregation import average, by_domain
+from lmx_metrics.aggregation import average, by_domain, domain_rows
 from lmx_metrics.golden import TracedText
 from lmx_metrics.structure import DEFAULT_SPEC as SPEC
 from lmx_plugins.errors import UserError
@@ -283,3 +283,29 @@ def test_the_worked_examples_pass_every_constraint_and_are_no_prompts_of_the_tes
         scores = structure.score(utils.doc_to_target(example))
         assert scores["all_strict"] == 1
         assert example["prompt"] not in prompts
+
+
+def test_breakdowns_take_the_metrics_of_all_rows():
+    """Whichever comes first: a metric that only some texts have (their end is known, say) is a mean over those."""
+    items = [
+        {"domain": "a", "m": 1.0},
+        {"domain": "a", "m": 0.0, "late": 1.0},
+        {"domain": "b", "late": 0.0},
+        {"domain": "a", "m": 1.0, "late": None},
+    ]
+    first, second = domain_rows(items, stderr=True)
+    assert first == {"domain": "a", "n": 3, "m": pytest.approx(2 / 3), "m_stderr": pytest.approx(1 / 3), "late": 1.0,
+                     "late_n": 1}  # fmt: skip
+    assert second == {"domain": "b", "n": 1, "late": 0.0}
+    assert [row["n"] for row in domain_rows(items[::-1])] == [3, 1]
+    assert "0.00 to 1.00" in str(by_domain([{"domain": d, "m": v} for d, v in (("a", 0.0), ("b", 1.0))]))
+
+
+def test_unanimous_cells_have_no_standard_error():
+    (row,) = domain_rows([{"domain": "a", "m": 1.0}] * 3, stderr=True)
+    assert row == {"domain": "a", "n": 3, "m": 1.0}
+
+
+def test_average_does_not_depend_on_which_sample_comes_first():
+    rows = [{"m": 1.0}, {"m": 0.0, "truncated": 1.0}]
+    assert average(rows) == average(rows[::-1]) == {"m": 0.5}

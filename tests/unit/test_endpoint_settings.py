@@ -80,6 +80,8 @@ def test_prices_are_the_users_own(no_files):
         "m: {input: 1, output: -2}",
         "m: {input: a, output: 2}",
         "m: {input: 1, output: 2, x: 3}",
+        "m: {input: 1, output: .nan}",
+        "m: {input: .inf, output: 1}",
     ):
         (no_files / "prices.yaml").write_text(wrong)
         with pytest.raises(UserError, match="both per million tokens"):

@@ -98,7 +98,7 @@ def test_files_that_bear_another_runs_stamp_are_that_runs(tmp_path):
 def test_a_line_that_is_no_trace_is_named(tmp_path, change):
     logged = sample(0, "mine")
     folder = write_run(tmp_path / "a", {"toy": [logged]}, traces=[trace(logged, []), trace(logged, []) | change])
-    with pytest.raises(UserError, match=r"traces\.jsonl, trace 2: not a line of a traces file"):
+    with pytest.raises(UserError, match=r"traces\.jsonl, line 2: not a line of a traces file"):
         joined(folder)
 
 

@@ -51,7 +51,9 @@ def test_what_is_not_whole_is_named_by_its_line(file, raw, message):
 
 
 def test_a_file_that_is_being_written_is_read_as_far_as_it_goes(file):
-    assert list(jsonl.read(file(b'{"a": 1}\n{"a": 2}'), torn=True)) == [{"a": 1}]
+    torn = file(b'{"a": 1}\n{"a": 2}')
+    assert list(jsonl.read(torn, last="skip")) == [{"a": 1}]
+    assert list(jsonl.read(torn, last="take")) == [{"a": 1}, {"a": 2}]
 
 
 def test_neither_pipes_nor_folders_are_read(tmp_path):

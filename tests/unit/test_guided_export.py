@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from lmx_analysis.guided_export import FIELDS, read_export, records
-from lmx_analysis.guided_runs import find_guided_runs
+from lmx_analysis.guided_runs import find_guided_runs, guided_texts
 from lmx_cli.main import app
 from lmx_files import jsonl
 from lmx_plugins.errors import UserError
@@ -169,3 +169,26 @@ def test_read_names_missing_fields(tmp_path: Path) -> None:
     (tmp_path / "bad.jsonl").write_text('{"c": 1}\n')
     with pytest.raises(UserError, match="answer 1: no k, base_model_id"):
         list(read_export(tmp_path / "bad.jsonl"))
+
+
+def test_two_runs_that_share_a_traces_file_do_not_mix(tmp_path: Path) -> None:
+    """By key alone the run that wrote little by its oracle was given the shares of the one that wrote all by it."""
+    folders, lines = [], ""
+    for number, pieces in enumerate(([("base", "a b c d", 4), ("oracle", " e", 1)], [("oracle", "f g h", 3)])):
+        stamp = f"2026-01-02T03-04-0{number}.000000"
+        answers = [answer(doc, [*pieces, ("base", f" {doc}", 0)], acc=1.0) for doc in range(2)]
+        answers.append(answer(2, [(("base", "oracle")[number], "same", 2)], acc=1.0))
+        folders.append(write_guided_run(tmp_path / str(number), answers, stamp=stamp))
+        (own,) = folders[-1].glob("traces_*")
+        lines += own.read_text()
+        own.unlink()
+    (tmp_path / "traces.jsonl").write_text(lines)  # as `traces=FILE` for both leaves them
+    for folder, share in zip(folders, (0.2, 1.0), strict=True):
+        (run,), _ = find_guided_runs([folder], traces=tmp_path / "traces.jsonl")
+        notes: list[str] = []
+        found = list(guided_texts(run, "toy", notes=notes))
+        assert {text.oracle_tokens / len(text.tokens) for text in found} == {share}
+        assert [text.doc_id for text in found] == [0, 1]
+        assert len(notes) == 1
+        assert "1 with several that differ" in notes[0]
+        assert notes[0].endswith("Left out: 1 document: 2")

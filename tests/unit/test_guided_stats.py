@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +11,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from scipy import stats
 from transformers import LlamaConfig, LlamaForCausalLM, Qwen3Config, Qwen3ForCausalLM
 from typer.testing import CliRunner
 
 from lmx_analysis.guided_stats import measures
-from lmx_analysis.guided_stats.correlation import correlate
 from lmx_analysis.guided_stats.forward import Reader
 from lmx_analysis.guided_stats.statistics import Base, Options, guided_statistics
 from lmx_cli.main import app
@@ -303,56 +300,3 @@ def test_mistakes_are_found_before_a_model_is_loaded(run: Path, tmp_path: Path) 
         guided_statistics([remote], Options(), refuse)
     with pytest.raises(UserError, match="several bases"):
         guided_statistics([remote, run], Options(), refuse)
-
-
-# Correlations.
-
-
-def columns(seed: int = 0, documents: int = 40, each: int = 3) -> Iterator[list[Any]]:
-    rng = np.random.default_rng(seed)
-    right = np.repeat(rng.integers(0, 2, size=documents), each)
-    yield (rng.normal(size=right.size).round(1) + right).tolist()
-    yield right.astype(float).tolist()
-    yield np.repeat(np.arange(documents), each).tolist()
-
-
-def test_coefficients_are_scipys() -> None:
-    x, y, clusters = columns()
-    pearson, spearman = correlate({"x": x}, y, clusters, 500, 0)
-    assert pearson.coefficient == "point-biserial"
-    assert pearson.value == pytest.approx(stats.pointbiserialr(y, x).statistic)
-    assert spearman.value == pytest.approx(stats.spearmanr(x, y).statistic)
-    for each in (pearson, spearman):
-        assert each.low < each.value < each.high
-        assert each.p < 0.05
-        assert (each.n, each.clusters) == (120, 40)
-
-
-def test_copies_of_a_document_tell_nothing_new() -> None:
-    x, y, clusters = columns(each=1)
-    once = correlate({"x": x}, y, clusters, 300, 0)
-    copied = correlate({"x": x * 5}, y * 5, clusters * 5, 300, 0)
-    for a, b in zip(once, copied, strict=True):
-        assert (a.value, a.low, a.high, a.p) == pytest.approx((b.value, b.low, b.high, b.p))
-
-
-def test_intervals_of_correlations_cover_the_truth() -> None:
-    rng = np.random.default_rng(1)
-    held = 0
-    for number in range(100):
-        of_document = rng.normal(size=50)
-        right = (rng.random(50) < 0.5).astype(float)
-        x = (np.repeat(of_document, 4) + rng.normal(size=200)).tolist()  # independent of being right
-        found = correlate({"x": x}, np.repeat(right, 4).tolist(), np.repeat(np.arange(50), 4).tolist(), 200, number)[0]
-        held += found.low <= 0 <= found.high
-    assert 0.88 <= held / 100 < 1
-
-
-def test_constant_and_missing_values() -> None:
-    x, y, clusters = columns()
-    found = correlate({"flat": [1.0] * len(x), "gappy": [None, *x[1:]], "x": x}, y, clusters, 200, 0)
-    assert math.isnan(found[0].value)
-    assert math.isnan(found[0].p_bh)
-    assert found[2].n == len(x) - 1
-    assert all(each.p_bh >= each.p for each in found[2:])
-    assert all(math.isnan(each.value) for each in correlate({"x": x}, [1.0] * len(x), clusters, 200, 0))

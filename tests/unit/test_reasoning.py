@@ -171,3 +171,13 @@ def test_texts_of_the_journal_are_counted_too(tmp_path):
         info = lm.get_model_info()["decoding"]
         lm.journal.journal.close()
         assert (info["texts_from_journal"], info["unfinished_reasoning"]) == (found, 3)
+
+
+def test_a_stop_string_behind_an_id_is_cut_off_as_in_hf():
+    ours = AutoregressiveLM(pretrained="tiny-base", **FAST)
+    first = ours.generate_until(requests(n=1), disable_tqdm=True)[0].trace.tokens[0]
+    hf = HFLM(pretrained=zoo.resolve("tiny-base").pretrained, device="cpu", batch_size=4, think_end_token=first)
+    ours.think_end_token = first
+    texts = write(ours, until=["\n"])[0]
+    assert texts == hf.generate_until(requests(n=3, max_gen_toks=60, until=["\n"]), disable_tqdm=True)
+    assert all(text and "\n" not in text for text in texts)

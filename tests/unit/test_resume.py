@@ -180,3 +180,22 @@ def test_a_missing_calibration_file_is_one_line_with_a_journal_too(tmp_path):
 
     with pytest.raises(UserError, match=r"cannot read .*nowhere\.jsonl"):
         run(tmp_path / "j", n=1, policy="quantile", calibration=str(tmp_path / "nowhere.jsonl"))
+
+
+def test_counts_and_model_seconds_are_of_all_texts_and_the_clock_of_this_attempt():
+    """`seconds` cannot be set against `texts` where some came from the journal; `model_seconds` can."""
+    from lmx_models.completion import Completion
+    from lmx_models.decoding.base import Segment
+    from lmx_models.decoding.trace import ModelCost, Trace
+    from lmx_models.records import RunStatistics
+
+    statistics = RunStatistics()
+    for number in range(10):
+        cost = {"ar": ModelCost(2, 3, 1, seconds_prefill=0.25, seconds_decode=0.75)}
+        trace = Trace([1, 2], [Segment("ar", 0, 2)], "eos", cost=cost, seconds=9.0)
+        statistics.add(Completion("ab", trace), fresh=number == 0)
+    statistics.seconds = 1.5
+    found = statistics.as_dict()
+    assert (found["texts"], found["texts_from_journal"], found["forwards"]) == (10, 9, 20)
+    assert (found["seconds"], found["model_seconds"]) == (1.5, 10.0)
+    assert found["tokens_per_second"] == pytest.approx(2 / 1.5, abs=1e-4)
