@@ -187,7 +187,7 @@ def _looked_up(numbers: Any) -> Any:
     return _ByNumber(numbers) if isinstance(numbers, list) and not numbers_by_place() else numbers
 
 
-def _with_origins(original: Callable[..., None]) -> Callable[..., None]:
+def _with_origins(original: Callable[..., Any]) -> Callable[..., Any]:
     signature = inspect.signature(original)
 
     @functools.wraps(original)

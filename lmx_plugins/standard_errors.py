@@ -11,7 +11,6 @@ from __future__ import annotations
 import functools
 import numbers
 from collections.abc import Callable, Sequence
-from types import ModuleType
 from typing import Any
 
 NONE = "N/A"
@@ -20,7 +19,7 @@ NONE = "N/A"
 StandardError = Callable[[Sequence[Any]], float | str]
 
 
-def prepare(module: ModuleType) -> None:
+def prepare(module: Any) -> None:
     """Make an lm_eval that bootstraps everything ask aggregations first; runs after `lm_eval.api.metrics`."""
     if module.stderr_for_metric(_unknown, 1) is not None:
         module.stderr_for_metric = _asking(module.stderr_for_metric)
