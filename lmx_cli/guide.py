@@ -79,7 +79,10 @@ def guide(
         )
     lm.watch = printer
     settings = {"until": [], "max_gen_toks": max_tokens, "temperature": temperature, "do_sample": temperature > 0}
-    request = Instance("generate_until", {}, (context, settings), 0, ("lmx guide", 0, 1))
+    # Number and task by name for lm_eval 0.5, in `metadata` for 0.4.
+    request = Instance(
+        "generate_until", {}, (context, settings), idx=0, metadata=("lmx guide", 0, 1), task_name="lmx guide", doc_id=0
+    )
     text = lm.generate_until([request], disable_tqdm=True)[0]
     printer.end(text.trace.tokens, text.trace.segments)
     notes.print(_summary(text), style="bold", markup=False)

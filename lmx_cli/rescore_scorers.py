@@ -8,10 +8,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from lmx_cli.rescore_pipeline import scored_by_pipeline
 from lmx_cli.rescore_texts import values_without_guesses
 from lmx_files.runs import Run
 from lmx_plugins.discovery import all_task_folders
 from lmx_plugins.errors import UserError, unknown
+from lmx_plugins.evaluation import neutral_metrics
 
 Metric = Callable[[dict[str, Any], str], Any]
 """A user's metric: (document, text) -> a number, or numbers by name."""
@@ -37,7 +39,7 @@ class OwnScoring:
         recorded = ("process_results", "metric_list", "metadata")
         self.settings = {
             "versions": task.VERSION,
-            "higher_is_better": task.higher_is_better(),
+            "higher_is_better": {**task.higher_is_better(), **dict.fromkeys(neutral_metrics(config))},
             "configs": {name: config[name] for name in recorded if name in config},
         }
 
@@ -49,7 +51,10 @@ class OwnScoring:
 
     def _processed(self, sample: dict[str, Any], responses: Sequence[Any]) -> Mapping[str, Any]:
         try:
-            values = self.task.process_results(sample["doc"], responses)
+            if hasattr(self.task, "scorers"):
+                values = scored_by_pipeline(self.task, sample, responses)
+            else:
+                values = self.task.process_results(sample["doc"], responses)
         except UserError:
             raise
         except Exception as error:
@@ -61,7 +66,9 @@ class OwnScoring:
         """Aggregate as lm_eval does, with its bootstrap for the standard errors that need one."""
         from lm_eval.api.metrics import mean, stderr_for_metric
 
-        function = self.task.aggregation().get(metric, mean)
+        functions = self.task.aggregation()
+        within = metric.partition("(")[2].removesuffix(")")  # 0.5 names "pass@1(exact_match)" by what it is made of
+        function = functions.get(metric) or functions.get(within, mean)
         few = metric in ("bleu", "chrf", "chrf++", "ter")  # lm_eval draws fewer times for these slow ones
         stderr = stderr_for_metric(function, min(self.iterations, 100) if few else self.iterations)
         try:
@@ -180,15 +187,16 @@ def own_scoring(run: Run, task: str, include_path: Path | None, unsafe: bool) ->
     include = None if include_path is None else str(include_path)
     plugins = [str(folder) for _, folder in all_task_folders()]
     manager = TaskManager(include_path=[*plugins, *([include] if include else [])], include_defaults=False)
-    if task not in manager.task_index:
+    if task not in manager.all_tasks:
         manager = TaskManager(include_path=include)
-    if task not in manager.task_index:
+    if task not in manager.all_tasks:
         raise _no_task(task, manager.all_subtasks, include_path)
     entry = manager.task_index[task]
     # Looked at before the task is loaded, for that imports its functions, which may try out running code.
     _gate(task, (getattr(entry, "cfg", None) or {}).get("unsafe_code", False) is not False, unsafe)
     try:
-        loaded = manager.load({"group": "rescored", "task": [{"task": task, **settings}]})["tasks"][task]
+        # 0.5 calls it rescored::TASK here.
+        (loaded,) = manager.load({"group": "rescored", "task": [{"task": task, **settings}]})["tasks"].values()
     except Exception as error:
         raise UserError(f"the task {task} cannot be loaded on its logged documents ({_in_a_line(error)})") from error
     _gate(task, getattr(loaded, "UNSAFE_CODE", False), unsafe)

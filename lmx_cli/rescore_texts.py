@@ -67,6 +67,9 @@ class Responses:
         path = self.run.sample_files[task]
         kind = self.run.results.get("configs", {}).get(task, {}).get("output_type", "generate_until")
         logged = sample["filtered_resps"]
+        if isinstance(logged, list) and not str(self.run.results.get("lm_eval_version", "0.4")).startswith("0.4"):
+            # From 0.5 on each request has a list, of one response where a document has one sample.
+            logged = [each[0] if isinstance(each, list) and len(each) == 1 else each for each in logged]
         try:
             if kind in ("multiple_choice", "loglikelihood"):
                 return [(float(nats), str(greedy) == "True") for nats, greedy in logged]

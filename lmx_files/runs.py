@@ -16,6 +16,7 @@ from typing import Any
 from lmx_files import jsonl
 from lmx_files.reading import LONGEST_NAME, inside, is_plain_name, is_regular
 from lmx_files.tally import Tally
+from lmx_files.task_names import renamed, short_names
 from lmx_plugins.errors import UserError
 
 # lm_eval names a run's files by one time stamp; with `--output_path name.json` the first word is that name.
@@ -170,10 +171,12 @@ def _read(file: Path) -> Run:
     stamp = match["stamp"]
     results = read_results(file)
     samples = {}
+    names = short_names(results)
     for task in dict.fromkeys([*results["results"], *results.get("configs", {})]):
         place = samples_file(file, task, stamp)
         if place is not None and os.path.lexists(place):
-            samples[task] = place
+            samples[names.get(task, task)] = place
+    results = renamed(results, names)
     manifest = file.parent / f"manifest_{stamp}.json"
     return Run(file, stamp, results, samples, _manifest(manifest) if os.path.lexists(manifest) else {})
 

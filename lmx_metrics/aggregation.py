@@ -63,6 +63,14 @@ def _has(value: Any) -> bool:
     return value is not None and not math.isnan(float(value))
 
 
+def texts_of_document(results: Sequence[Any]) -> list[Any]:
+    """Return all texts of one document from what lm_eval gives to `process_results`.
+
+    lm_eval 0.4 gives a list of one item, the text or, with several samples, the list of them; 0.5 gives the texts.
+    """
+    return list(results[0]) if isinstance(results[0], list) else list(results)
+
+
 def average(samples: Iterable[Mapping[str, float]]) -> dict[str, float]:
     """Mean of each metric over several samples of one prompt, for the metrics that all of them hold.
 

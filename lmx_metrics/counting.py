@@ -44,6 +44,17 @@ def mean_parsed(values: Iterable[float | None]) -> float:
     return sum(known) / len(known) if known else float("nan")
 
 
+def _standard_error_parsed(values: Iterable[float | None]) -> float | str:
+    """Return s / sqrt(n) over the n parsed answers, with n - 1 in s; "N/A" for fewer than two."""
+    known = [v for v in values if v is not None]
+    if len(known) < 2:
+        return "N/A"
+    return math.sqrt(sum((v - sum(known) / len(known)) ** 2 for v in known) / (len(known) - 1) / len(known))
+
+
+mean_parsed.standard_error = _standard_error_parsed  # type: ignore[attr-defined]  # asked for by lmx_plugins
+
+
 class ByCount(tuple[dict[str, float | None], ...]):
     """One row a gold count, `{"count", "n", "accuracy", "mean_answer"}`: whole in files, short in print.
 

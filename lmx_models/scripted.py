@@ -71,7 +71,8 @@ class ScriptedLM(Evaluated):
 
     def loglikelihood_rolling(self, requests: list[Instance], disable_tqdm: bool = False) -> list[float]:
         """Return a fixed number of nats for every text, by its hash and length."""
-        return [-_unit(request.args[0]) * (1 + len(request.args[0])) for request in requests]
+        texts = [request.args[-1] for request in requests]  # lm_eval 0.5 has an empty context before it
+        return [-_unit(text) * (1 + len(text)) for text in texts]
 
     def apply_chat_template(self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True) -> str:
         """Render a chat as ``role: content`` lines."""

@@ -63,13 +63,16 @@ def _distribution(entry: metadata.EntryPoint) -> tuple[str, str]:
         return "unknown", "?"
 
 
-def plugins_of(kind: str) -> list[Plugin]:
-    """Return the plugins of one kind whose target can be read; warn about the others by name."""
+def plugins_of(kind: str, faulty: bool = False) -> list[Plugin]:
+    """Return the plugins of one kind whose target can be read; warn about the others by name.
+
+    `faulty`: return those as well, without a warning; `load` then says what is wrong with one.
+    """
     usable = []
     for plugin in find_plugins():
         if plugin.kind != kind:
             continue
-        fault = fault_of(plugin)
+        fault = None if faulty else fault_of(plugin)
         if fault:
             logger.warning("lmx: left out %s plugin %s: %s", kind, plugin, fault)
         else:
@@ -102,7 +105,7 @@ def load(plugin: Plugin) -> Any:
     except UserError:
         raise
     except Exception as error:
-        what = f"{type(error).__name__}: {error}"
+        what = fault_of(plugin) or f"{type(error).__name__}: {error}"
         raise UserError(
             f"the {plugin.kind} plugin {plugin} cannot be loaded from {plugin.target!r} ({what}). "
             f"Mend or reinstall it, or remove it with: pip uninstall {plugin.distribution}"

@@ -1,20 +1,23 @@
 """Tells models what an evaluation of lm_eval was asked for, and which document each request is about.
 
-lm_eval numbers the documents of ``--samples`` by their place in the list when it asks a model for texts, and by their
-own number when it logs them; it logs them under wrong numbers where the list is not ascending. And it takes requests
-from its cache (``--cache_requests``) by a key that knows neither their settings nor ``--samples``. So each request is
-given an `Origin` here, and lists are put in order.
+lm_eval 0.4 numbers the documents of ``--samples`` by their place in the list when it asks a model for texts, and by
+their own number when it logs them; it logs them under wrong numbers where the list is not ascending. 0.5 numbers
+requests by the document and then looks that number up as a place, which fails. And both take requests from their cache
+(``--cache_requests``) by a key that knows neither their settings nor ``--samples``. So each request is given an
+`Origin` here, and lists are put in order.
 """
 
 from __future__ import annotations
 
 import functools
 import inspect
+import logging
 import random
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
 
 from lmx_plugins import written_settings
@@ -102,6 +105,7 @@ def _announced(original: Callable[..., Any]) -> Callable[..., Any]:
         )
         with _set(_asked, told):
             results = original(*args, **kwargs)
+        restore_directions(results)
         # lm_eval writes what was asked for (`cuda:0`, or nothing), whatever the model found.
         config = results.get("config") if isinstance(results, Mapping) else None
         decoding = config.get("decoding") if isinstance(config, Mapping) else None
@@ -118,6 +122,28 @@ def _task_settings(given: Mapping[str, Any]) -> Mapping[str, Mapping[str, Any]]:
     return written_settings.of_tasks(given.get("task_manager"), given.get("tasks"))
 
 
+def restore_directions(results: Any) -> None:
+    """Say None of metrics that tasks declare with ``higher_is_better: null``; lm_eval 0.5 calls them better if higher.
+
+    Args:
+        results: lm_eval's, changed in place; of a group, a metric that is neutral in any of its tasks.
+    """
+    if not isinstance(results, Mapping):
+        return
+    directions = results.get("higher_is_better") or {}
+    neutral = {task: neutral_metrics(config) for task, config in (results.get("configs") or {}).items()}
+    below = results.get("group_subtasks") or {}
+    for name, known in directions.items():
+        names = neutral.get(name) or set().union(*(neutral.get(task, set()) for task in below.get(name) or ()))
+        known.update(dict.fromkeys(names & set(known)))
+
+
+def neutral_metrics(config: Mapping[str, Any]) -> set[str]:
+    """Return the metrics of a task's configuration that are neither better high nor low."""
+    declared = [one for one in config.get("metric_list") or () if isinstance(one, Mapping)]
+    return {str(one["metric"]) for one in declared if one.get("higher_is_better", True) is None}
+
+
 def _begun(original: Callable[..., Any]) -> Callable[..., Any]:
     signature = inspect.signature(original)
 
@@ -131,7 +157,7 @@ def _begun(original: Callable[..., Any]) -> Callable[..., Any]:
             check_samples(samples, _names(given.get("task_dict")))
             begin(asked())
         if isinstance(samples, Mapping) and "samples" in kwargs:
-            kwargs["samples"] = {task: in_order(numbers) for task, numbers in samples.items()}
+            kwargs["samples"] = {task: _looked_up(in_order(numbers)) for task, numbers in samples.items()}
         with _set(_ours, begin is not None):
             return original(*args, **kwargs)
 
@@ -144,26 +170,55 @@ def _names(task_dict: Any) -> list[str] | None:
     return list(map(str, tasks)) if isinstance(tasks, Mapping) else None
 
 
-def _with_origins(original: Callable[..., None]) -> Callable[..., None]:
+@functools.lru_cache(maxsize=1)
+def numbers_by_place() -> bool:
+    """Whether this lm_eval numbers requests by the place of their document in ``--samples``; found out by asking it."""
+    from lm_eval.api.task import Task
+
+    three = SimpleNamespace(eval_docs=["a", "b", "c"], config=SimpleNamespace(task="lmx"))
+    was = logging.root.manager.disable
+    logging.disable(logging.INFO)  # it tells the user what it is evaluated on
+    try:
+        ((number, _),) = Task.doc_iterator(three, samples=[1])
+    finally:
+        logging.disable(was)
+    return bool(number == 0)
+
+
+class _ByNumber(list[int]):
+    """Numbers of documents, in which the number at a document's own number is that number."""
+
+    def __getitem__(self, at: Any) -> Any:
+        return at if isinstance(at, int) else super().__getitem__(at)
+
+
+def _looked_up(numbers: Any) -> Any:
+    """Return ``--samples`` of a task such that lm_eval finds each document's number where it looks it up."""
+    return _ByNumber(numbers) if isinstance(numbers, list) and not numbers_by_place() else numbers
+
+
+def _with_origins(original: Callable[..., Any]) -> Callable[..., Any]:
     signature = inspect.signature(original)
 
     @functools.wraps(original)
-    def build_all_requests(self: Any, *args: Any, **kwargs: Any) -> None:
+    def build_all_requests(self: Any, *args: Any, **kwargs: Any) -> Any:
         given = _bound(signature, (self, *args), kwargs)
-        before = _random_states(self)
+        from_cache = given.get("cache_requests") and not given.get("rewrite_requests_cache")
+        before = _random_states(self) if from_cache else {}
         try:
-            original(self, *args, **kwargs)
+            outcome = original(self, *args, **kwargs)
         except AssertionError as error:
             if not _ours.get() or not given.get("samples"):
                 raise
             raise UserError(f"--samples: task {self.config.task}: {error}") from error
         check = None
-        if given.get("cache_requests") and not given.get("rewrite_requests_cache"):
+        if from_cache:
             check = _Fresh(self, original, args, {**kwargs, "cache_requests": False}, before)
-        numbers = in_order(given.get("samples") or [])
+        numbers = list(in_order(given.get("samples") or [])) if numbers_by_place() else []
         for instance in self._instances:
             at = instance.doc_id
             instance.lmx_origin = Origin(numbers[at] if at < len(numbers) else at, check)
+        return outcome
 
     return build_all_requests
 

@@ -94,7 +94,8 @@ def _execute(options: Options) -> None:
 
 def _from_configuration(error: BaseException) -> bool:
     """Whether lm_eval raised this while it read what it was asked for."""
-    return _files(error)[-1].endswith("evaluate_config.py")
+    # 0.5 refuses an unknown task where it loads tasks.
+    return _files(error)[-1].endswith(("evaluate_config.py", os.path.join("tasks", "manager.py")))
 
 
 def _raised_in(error: BaseException, *packages: str) -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lmx_metrics import counting
-from lmx_metrics.aggregation import by_domain
+from lmx_metrics.aggregation import by_domain, texts_of_document
 from lmx_metrics.counting import by_count, mean_parsed
 from lmx_plugins.errors import UserError
 from lmx_tasks.constraint50.utils import data_file
@@ -68,7 +68,8 @@ def _parse(line: bytes, where: str) -> dict[str, Any]:
 
 def process_results(doc: dict[str, Any], results: Sequence[str]) -> dict[str, Any]:
     """Return the metric values of one question."""
-    values: dict[str, Any] = dict(counting.score(results[0], doc["count"], doc["length"], doc["category"]))
+    text = texts_of_document(results)[0]
+    values: dict[str, Any] = dict(counting.score(text, doc["count"], doc["length"], doc["category"]))
     values["by_count"] = {"gold": doc["count"], "accuracy": values["accuracy"], "bias": values["bias"]}
     values["by_category"] = {"domain": doc["category"], "accuracy": values["accuracy"]}
     return values

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lmx_metrics import format_score, structure, termination
-from lmx_metrics.aggregation import average, by_domain
+from lmx_metrics.aggregation import average, by_domain, texts_of_document
 from lmx_plugins.errors import UserError
 
 if TYPE_CHECKING:
@@ -143,19 +143,19 @@ def doc_to_target_seed(doc: dict[str, Any]) -> str:
 
 
 def process_results(doc: dict[str, Any], results: Sequence[Any]) -> dict[str, Any]:
-    """Metric values of one prompt. `results[0]` is a completion or, with `repeats`, a list of them.
+    """Metric values of one prompt. `results` holds the completion or, with `repeats`, all of them.
 
     Over several samples each value is their mean, and three more tell how reliable the model is:
     `reliable_strict` and `reliable_loose` (all samples pass), `any_loose` (at least one does).
     """
-    texts = results[0] if isinstance(results[0], list) else [results[0]]
+    texts = texts_of_document(results)
     samples = [{**structure.score(text), **format_score.score(text), **termination.score(text)} for text in texts]
     return _values(doc, samples, DOMAIN_METRICS)
 
 
 def process_results_z0(doc: dict[str, Any], results: Sequence[Any]) -> dict[str, Any]:
     """As `process_results`, of length and end marker alone: the prompt asks for nothing else."""
-    texts = results[0] if isinstance(results[0], list) else [results[0]]
+    texts = texts_of_document(results)
     return _values(doc, [_score_z0(text) for text in texts], Z0_DOMAIN_METRICS)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lmx_metrics import structure
+from lmx_metrics.aggregation import texts_of_document
 from lmx_tasks.constraint50 import utils as constraint50
 
 if TYPE_CHECKING:
@@ -40,10 +41,10 @@ def on_topic(doc: dict[str, Any], text: str) -> float:
 def process_results(doc: dict[str, Any], results: Sequence[Any]) -> dict[str, Any]:
     """Return constraint50's metric values, `on_topic`, and `solved`: `all_strict` with the whole topic.
 
-    `results[0]` is a completion, or a list of them (then values are their means).
+    `results` holds the completion, or several (then values are their means).
     """
     values = constraint50.process_results(doc, results)
-    texts = results[0] if isinstance(results[0], list) else [results[0]]
+    texts = texts_of_document(results)
     marks = [on_topic(doc, text) for text in texts]
     passes = [structure.score(text)["all_strict"] for text in texts]
     values["on_topic"] = sum(marks) / len(texts)

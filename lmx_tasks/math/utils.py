@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from lmx_metrics.aggregation import average
+from lmx_metrics.aggregation import average, texts_of_document
 from lmx_metrics.math import worker
 from lmx_metrics.math.scoring import breakdown, score
 from lmx_tasks.constraint50.utils import data_file
@@ -58,8 +58,8 @@ def doc_to_text_4shot(doc: dict[str, Any]) -> str:
 
 
 def process_results(doc: dict[str, Any], results: Sequence[Any]) -> dict[str, Any]:
-    """Metric values of one problem. `results[0]` is a completion or, with `repeats`, a list of them (then means)."""
-    texts = results[0] if isinstance(results[0], list) else [results[0]]
+    """Metric values of one problem. `results` holds the completion or, with `repeats`, all of them (then means)."""
+    texts = texts_of_document(results)
     values: dict[str, Any] = dict(average(score(text, doc["answer"]) for text in texts))
     return {
         **values,

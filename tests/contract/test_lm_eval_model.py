@@ -6,6 +6,7 @@ import pickle
 import pytest
 
 from lmx_models.completion import Completion
+from tests.contract.lines import IS_0_4, IS_0_5, task_of
 
 
 def test_models_are_created_from_a_string_or_an_object():
@@ -43,6 +44,7 @@ def test_string_subclasses_survive_the_first_filter():
 
     answer = Completion("text")
     (kept,) = TakeFirstFilter().apply([[answer]], [{}])
+    kept = kept[0] if IS_0_5 else kept
     assert kept is answer, (
         "take_first copies the response: a Completion loses its trace, and termination can no longer be judged."
     )
@@ -50,14 +52,13 @@ def test_string_subclasses_survive_the_first_filter():
 
 def test_string_subclasses_reach_process_results():
     from datasets import Dataset
-    from lm_eval.api.task import ConfigurableTask
 
     class Completion(str):
         trace = None
 
     seen = []
-    task = ConfigurableTask(
-        config={
+    task = task_of(
+        {
             "task": "contract",
             "custom_dataset": lambda **_: {"test": Dataset.from_list([{"q": "a"}])},
             "test_split": "test",
@@ -75,7 +76,8 @@ def test_string_subclasses_reach_process_results():
     answer = Completion("text")
     request.resps.append(answer)
     task.apply_filters()
-    task.process_results({"q": "a"}, list(request.filtered_resps.values()))
+    kept = list(request.filtered_resps.values())
+    task.process_results({"q": "a"}, kept[0] if IS_0_5 else kept)
     assert seen[0] is answer, "process_results gets a copy of the response: metrics cannot read a trace."
 
 
@@ -89,6 +91,31 @@ def test_model_info_is_merged_into_the_results():
     assert 'results["config"]' in source or "config" in source[asked - 400 : asked + 400], (
         "get_model_info is not merged into results['config'] any more."
     )
+
+
+def test_a_request_is_made_in_one_form_for_both_lines():
+    from lm_eval.api.instance import Instance
+
+    made = Instance("generate_until", {}, ("a", {}), idx=0, metadata=("t", 3, 2), task_name="t", doc_id=3)
+    assert (made.task_name, made.doc_id, made.repeats, made.idx, made.args) == ("t", 3, 2, 0, ("a", {}))
+
+
+def test_a_rolling_likelihoods_text_is_its_last_argument():
+    from datasets import Dataset
+
+    task = task_of(
+        {
+            "task": "contract",
+            "custom_dataset": lambda **_: {"test": Dataset.from_list([{"q": "all of it"}])},
+            "test_split": "test",
+            "output_type": "loglikelihood_rolling",
+            "doc_to_text": "",
+            "doc_to_target": "{{q}}",
+            "metric_list": [{"metric": "word_perplexity"}],
+        }
+    )
+    task.build_all_requests(rank=0, world_size=1)
+    assert task.instances[0].args == (("all of it",) if IS_0_4 else ("", "all of it"))
 
 
 @pytest.mark.parametrize("name", ["loglikelihood", "loglikelihood_rolling", "generate_until"])

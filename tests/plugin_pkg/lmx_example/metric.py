@@ -3,7 +3,7 @@
 from lm_eval.api.registry import register_metric
 
 
-@register_metric(metric="vowel_share", higher_is_better=True, aggregation="mean")
+@register_metric(metric="vowel_share", higher_is_better=True, aggregation="mean", output_type="generate_until")
 def vowel_share(references, predictions):
     """Return the share of vowels in the answer; the reference does not matter."""
     text = predictions[0].lower()

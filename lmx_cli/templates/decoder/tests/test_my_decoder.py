@@ -28,7 +28,10 @@ def load(model: type[DecoderLM] = MyDecoderLM, batch_size: int = 4, **settings: 
 def write(model: DecoderLM, **gen_kwargs: Any) -> list[Any]:
     gen_kwargs = {"until": [], "max_gen_toks": 24, **gen_kwargs}
     requests = [
-        Instance("generate_until", {}, (prompt, dict(gen_kwargs)), 0, ("a_task", i, 1))
+        # The task and the document's number by name for lm_eval 0.5, in `metadata` for 0.4.
+        Instance(
+            "generate_until", {}, (prompt, dict(gen_kwargs)), 0, metadata=("a_task", i, 1), task_name="a_task", doc_id=i
+        )
         for i, prompt in enumerate(PROMPTS)
     ]
     texts: list[Any] = model.generate_until(requests, disable_tqdm=True)

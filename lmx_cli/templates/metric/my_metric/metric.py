@@ -18,8 +18,10 @@ def interquartile_mean(values: Sequence[float]) -> float:
     return float(stats.trim_mean(values, 0.25))
 
 
-# lm_eval learns from the decorator how to aggregate the metric and which way is up.
-@register_metric(metric="my_metric", higher_is_better=True, aggregation=IQM)  # type: ignore
+# lm_eval learns from the decorator how to aggregate the metric, which way is up, and (0.5) of which tasks it is.
+@register_metric(  # type: ignore
+    metric="my_metric", higher_is_better=True, aggregation=IQM, output_type="generate_until"
+)
 def word_f1(references: Sequence[str], predictions: Sequence[str]) -> float:
     """Return the F1 (0 to 1) of the words of one prediction against one reference, each word as often as it stands.
 

@@ -58,7 +58,7 @@ class MyModelLM(LM):
 
     def loglikelihood_rolling(self, requests: list[Instance], disable_tqdm: bool = False) -> list[float]:
         """Return the log-probability of every text in nats."""
-        return [self._score("", request.args[0])[0] for request in requests]
+        return [self._score("", request.args[-1])[0] for request in requests]  # 0.5 has an empty context before it
 
     def apply_chat_template(self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True) -> str:
         """Render a chat: the messages, one a line."""

@@ -20,13 +20,18 @@ def model() -> MyModelLM:
     return MyModelLM()
 
 
+def request(kind: str, *arguments: Any) -> Instance:
+    # The task and the document's number by name for lm_eval 0.5, in `metadata` for 0.4.
+    return Instance(kind, {}, arguments, idx=0, metadata=("a_task", 0, 1), task_name="a_task", doc_id=0)
+
+
 def write(model: MyModelLM, prompt: str, **gen_kwargs: Any) -> Any:
     gen_kwargs = {"until": [], "max_gen_toks": 12, **gen_kwargs}
-    return model.generate_until([Instance("generate_until", {}, (prompt, gen_kwargs), 0)])[0]
+    return model.generate_until([request("generate_until", prompt, gen_kwargs)])[0]
 
 
 def likelihood(model: MyModelLM, context: str, continuation: str) -> tuple[float, bool]:
-    return model.loglikelihood([Instance("loglikelihood", {}, (context, continuation), 0)])[0]
+    return model.loglikelihood([request("loglikelihood", context, continuation)])[0]
 
 
 def test_lm_eval_finds_it_by_name() -> None:
@@ -52,7 +57,7 @@ def test_likelihoods_are_probabilities_and_agree_with_greedy_texts(model: MyMode
     assert ascii_letters == pytest.approx(1 - 129 / (7 + 257))
     assert likelihood(model, "the d", "on the")[1]
     assert not likelihood(model, "the d", "ons")[1]
-    whole = model.loglikelihood_rolling([Instance("loglikelihood_rolling", {}, ("the",), 0)])[0]
+    whole = model.loglikelihood_rolling([request("loglikelihood_rolling", "the")])[0]
     assert whole == pytest.approx(likelihood(model, "", "t")[0] + likelihood(model, "t", "he")[0])
 
 
