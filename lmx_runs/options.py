@@ -82,6 +82,7 @@ def parse(arguments: Sequence[str]) -> Options:
         include_path=tuple(Path(path) for path in _names(value("include_path"))),
         model=str(value("model") or "hf"),
     )
+    given.tasks = list(options.tasks)  # without empty names, which lm_eval looks for
     for name in ("journal", "no_journal", "resume"):
         delattr(given, name)
     if not options.tasks:

@@ -17,7 +17,7 @@ from lmx_files import terminal
 from lmx_files.runs import read_results
 from lmx_plugins import discovery, guards
 from lmx_plugins.errors import UserError
-from lmx_runs import fast_start, manifest, outputs, preflight
+from lmx_runs import fast_start, hub, manifest, outputs, preflight
 from lmx_runs.options import Options, parse
 
 log = logging.getLogger(__name__)
@@ -30,6 +30,7 @@ def run(arguments: Sequence[str]) -> int:
         UserError: anything that the user can mend; what was finished is then in the journal.
     """
     started, clock = datetime.datetime.now().astimezone().isoformat(timespec="seconds"), time.monotonic()
+    without_hub = hub.look_up()
     options = parse(arguments)
     guards.check_output_path(options.output_path)
     preflight.check_model(options.model)
@@ -38,6 +39,7 @@ def run(arguments: Sequence[str]) -> int:
     fast_start.skip_built_in_tasks(options.tasks, options.include_path)
     root = outputs.root(options.output_path)
     before = outputs.results_files(root)
+    without_hub()
     with _journal(options) as traces, _interruptible(options):
         _execute(options)
         if _rank():
@@ -84,6 +86,8 @@ def _execute(options: Options) -> None:
             ) from error
         if _raised_in(error, "transformers") and isinstance(error, OSError):
             raise UserError(f"the model cannot be loaded: {' '.join(str(error).split())[:300]}") from error
+        if isinstance(error, TypeError) and _files(error)[-1].endswith(os.path.join("lm_eval", "api", "model.py")):
+            raise UserError(f"--model {options.model} cannot be made from its --model_args: {error}") from error
         # lm_eval's way to refuse a task, a config or an argument, before anything has run.
         if isinstance(error, (ValueError, FileNotFoundError, TypeError, KeyError)) and _from_configuration(error):
             raise UserError(str(error)) from error

@@ -54,7 +54,8 @@ def test_documents_and_seed_as_lm_eval_s_flags_name_them(tmp_path):
     found = {one["doc_id"]: one["resps"] for one in run.samples("constraint_tiny")}
     assert found == {number: texts[number] for number in (1, 3)}
     assert len(set(map(str, texts.values()))) == 4
-    assert sorted(key[1] for key in run.traces()) == [1, 3]
+    (traces,) = run.trace_files()
+    assert sorted(line["doc_id"] for line in jsonl.read(traces)) == [1, 3]
     decoding = run.results["config"]["decoding"]
     assert (decoding["seed"], decoding["seed_from"]) == (7, "lm_eval's seed for torch (--seed)")
 
@@ -200,7 +201,7 @@ def test_a_clock_that_went_backwards(tmp_path):
         (["--output_path", "/proc/results"], "results cannot be written to output_path '/proc/results'"),
         (["--journal", "/proc/journal"], "cannot open the journal /proc/journal"),
         (["--resume"], "--resume: nothing to go on from in the journal results/journal"),
-        (["--tasks", "constrain_tiny"], "Tasks not found: constrain_tiny"),
+        (["--tasks", "constrain_tiny"], "unknown task 'constrain_tiny': did you mean 'constraint_tiny'"),
         (["--limt", "2"], "unknown flag '--limt': did you mean '--limit'"),
         (["--cache_requests"], "--cache_requests: lm_eval finds cached requests by a key that knows neither"),
     ],
