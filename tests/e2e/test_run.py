@@ -104,7 +104,7 @@ def test_an_interrupted_run_says_how_to_go_on(tmp_path, how, ignored):
         assert running.poll() is None, running.stderr.read()
         time.sleep(0.02)
     running.send_signal(how)
-    _, err = running.communicate(timeout=60)
+    _, err = running.communicate(timeout=600)
     assert running.returncode == 130
     assert "interrupted; finished texts are kept in results/journal: give the same command again" in err
     assert "Traceback" not in err
@@ -173,7 +173,7 @@ def test_two_runs_on_one_journal_at_once(tmp_path):
         subprocess.Popen([*command, name], cwd=tmp_path, env=ONE_THREAD, stderr=subprocess.PIPE, text=True)
         for name in ("a", "b")
     ]
-    errors = [one.communicate(timeout=300)[1] for one in running]
+    errors = [one.communicate(timeout=900)[1] for one in running]
     assert [one.returncode for one in running] == [0, 0], errors
     assert samples_of(tmp_path / "a") == samples_of(tmp_path / "b")
     third = lmx_run(*command[len(RUN) :], "c", "--resume", cwd=tmp_path)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
+import threading
 
 import pytest
 from lm_eval._cli.run import Run
+from lm_eval.api.registry import get_model
 
 from lmx_models.scripted import ScriptedLM
 from lmx_plugins.errors import UserError
@@ -44,8 +47,6 @@ def test_a_known_name_changes_nothing(asked, monkeypatch):
 
 
 def test_a_name_service_that_hangs_is_not_waited_for(asked, monkeypatch):
-    import threading
-
     never = threading.Event()
     monkeypatch.setattr(socket, "getaddrinfo", lambda host, port: never.wait())
     monkeypatch.setattr(hub, "LONGEST_WAIT", 0.05)
@@ -92,3 +93,11 @@ def test_a_fault_within_a_model_keeps_its_traceback(monkeypatch):
 
 def test_empty_names_of_tasks_are_left_out():
     assert parse(["--tasks", "constraint_tiny,", ",constraint50"]).lm_eval.tasks == ["constraint_tiny", "constraint50"]
+
+
+def test_a_package_that_is_not_installed_is_one_line(monkeypatch):
+    monkeypatch.setitem(sys.modules, "lm_eval.models.gguf", None)
+    options = parse(["--model", "gguf", "--tasks", "constraint_tiny"])
+    monkeypatch.setattr(Run, "_execute", lambda _: get_model("gguf"))
+    with pytest.raises(UserError, match=r"--model gguf, or a task, needs a package that is not here: .*gguf"):
+        run._execute(options)
