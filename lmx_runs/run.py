@@ -86,7 +86,7 @@ def _execute(options: Options) -> None:
 
 def _mistake(error: Exception, options: Options) -> str | None:
     """Return in words what a user can mend of an error of lm_eval or of a library below it; None for a fault."""
-    said, innermost = " ".join(str(error).split())[:300], Path(_files(error)[-1])
+    said, innermost = " ".join(str(error).split())[:300].rstrip("."), Path(_files(error)[-1])
     if _raised_in(error, "datasets") and (isinstance(error, OSError) or _raised_in(error, "huggingface_hub")):
         return (
             f"a task's data set cannot be had: {said}. Where the Hub is not reached, run once where it is and take "
