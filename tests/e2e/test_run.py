@@ -47,7 +47,8 @@ def test_documents_and_seed_as_lm_eval_s_flags_name_them(tmp_path):
     sampled = [*SAMPLED, "--seed", "7", "--no_journal"]
     whole = lmx_run(*TINY, *sampled, "--limit", "4", "--output_path", "whole", cwd=tmp_path)
     asked = ["--samples", '{"constraint_tiny": [3, 1]}', "--output_path", "asked"]
-    part = lmx_run(*TINY, *sampled, *asked, cwd=tmp_path)
+    strict = {"PYTHONWARNINGS": "error::FutureWarning"}  # nor does any library warn of what it will change
+    part = lmx_run(*TINY, *sampled, *asked, cwd=tmp_path, env=strict)
     assert whole.returncode == part.returncode == 0, whole.stderr + part.stderr
     texts = {one["doc_id"]: one["resps"] for one in read_run(tmp_path / "whole").samples("constraint_tiny")}
     run = read_run(tmp_path / "asked")
