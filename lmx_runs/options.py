@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,8 @@ class _Parser(argparse.ArgumentParser):
     """Answers mistakes with one line."""
 
     def error(self, message: str) -> NoReturn:
+        # argparse names the function that reads a value, which lm_eval's flags have
+        message = re.sub(r"invalid (functools\.partial\(.*\)|_\w+) value:", "invalid value:", message)
         raise UserError(f"{message}. See: lmx run --help")
 
 

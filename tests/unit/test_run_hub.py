@@ -101,3 +101,9 @@ def test_a_package_that_is_not_installed_is_one_line(monkeypatch):
     monkeypatch.setattr(Run, "_execute", lambda _: get_model("gguf"))
     with pytest.raises(UserError, match=r"--model gguf, or a task, needs a package that is not here: .*gguf"):
         run._execute(options)
+
+
+@pytest.mark.parametrize("flag", ["--seed", "--limit"])
+def test_a_value_that_a_flag_cannot_take_names_no_function(flag):
+    with pytest.raises(UserError, match=f"argument {flag}.*: invalid (float )?value: 'x'"):
+        parse(["--tasks", "constraint_tiny", flag, "x"])
