@@ -17,7 +17,7 @@ from lmx_files import schema
 from lmx_files.join import read_traces, texts_of
 from lmx_files.runs import Run, find_runs
 from lmx_files.tally import listed
-from lmx_plugins.errors import UserError, unknown
+from lmx_plugins.errors import UserError, few, unknown
 
 REPLACED = "replaced"
 """Where a sweep puts results of settings that its file no longer has."""
@@ -89,10 +89,8 @@ def find_guided_runs(paths: Sequence[str | Path], traces: Path | None = None) ->
             else:
                 others.add(run.model)
     if not found:
-        seen = f" (found runs of {', '.join(sorted(others))})" if others else ""
-        raise UserError(
-            f"no finished run of --model guided at {', '.join(map(str, paths))}{seen}: give the --output_path of one"
-        )
+        seen = f" (found runs of {few(sorted(others))})" if others else ""
+        raise UserError(f"no finished run of --model guided at {few(paths)}{seen}: give the --output_path of one")
     runs = list(found.values())
     if traces is not None:
         if len(runs) > 1:
@@ -147,7 +145,7 @@ def choose_tasks(runs: Sequence[Run], name: str | None) -> list[str]:
             return list(leaves)
         if not leaves:
             raise UserError("the runs logged no samples: run with --log_samples, or with `lmx run`")
-        raise UserError(f"the runs hold several tasks: choose one with --task. There are: {', '.join(leaves)}")
+        raise UserError(f"the runs hold several tasks: choose one with --task. There are: {few(leaves)}")
     if name in leaves:
         return [name]
     if found := [leaf for leaf in members(name) if leaf in leaves]:
@@ -297,5 +295,5 @@ def metric_in(runs: Sequence[Run], tasks: Sequence[str], name: str) -> Metric:
     """
     kinds = {declared_metric(runs, task, name) for task in tasks}
     if len(kinds) > 1:
-        raise UserError(f"the tasks disagree on what {name} is: choose one of {', '.join(tasks)} with --task")
+        raise UserError(f"the tasks disagree on what {name} is: choose one of {few(tasks)} with --task")
     return kinds.pop()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata as metadata
 import sys
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 from typer.core import TyperGroup
@@ -81,12 +81,29 @@ def main() -> None:
     terminal.tolerant_output()
     install_excepthook()
     try:
-        app()
+        status = app(prog_name="lmx", standalone_mode=False)
     except UserError as error:
         if wants_traceback():
             raise
         print(error_line(error), file=sys.stderr)
         sys.exit(2)
+    except typer.Abort:
+        sys.exit(1)
+    except Exception as error:
+        if not hasattr(error, "format_message"):  # what typer says of a command line, wherever its click lives
+            raise
+        _refuse(error)
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+def _refuse(error: Any) -> NoReturn:
+    """Tell in one line what is wrong with a command line; without any argument there is help instead."""
+    if type(error).__name__ == "NoArgsIsHelpError":
+        error.show()
+    else:
+        command = error.ctx.command_path if getattr(error, "ctx", None) else "lmx"
+        print(error_line(UserError(f"{error.format_message().rstrip('.')}. See: {command} --help")), file=sys.stderr)
+    sys.exit(error.exit_code)
 
 
 if __name__ == "__main__":

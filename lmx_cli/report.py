@@ -35,6 +35,6 @@ def report(
         notes: list[str] = []
         written = write_report([*runs], output, title, progress, notes)
     for note in notes:
-        typer.echo(f"note: {note}", err=True)
+        terminal.say(f"note: {note}", error=True)
     size = written.stat().st_size / 1e6
     terminal.say(f"{written} ({size:.1f} MB)")

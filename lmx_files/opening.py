@@ -90,7 +90,8 @@ def open_after_last_line(
 
     Args:
         is_ours: whether a whole line is one of ours; asked of the first, and of the last before an unfinished one.
-        began: whether an unfinished line was surely begun by us.
+        began: whether an unfinished line was surely begun by us; after one of ours, zeros are ours too, which a file
+            system may leave when the power fails.
         what: the kind of file, for messages.
 
     Raises:
@@ -101,7 +102,12 @@ def open_after_last_line(
         size = os.fstat(descriptor).st_size
         first, last, end = _lines(descriptor)
         torn = os.pread(descriptor, min(size - end, 4096), end)
-        if (first and not is_ours(first)) or (torn and last and not is_ours(last)) or (torn and not began(torn)):
+        zeros = bool(last) and not torn.strip(b"\0")
+        if (
+            (first and not is_ours(first))
+            or (torn and last and not is_ours(last))
+            or (torn and not (began(torn) or zeros))
+        ):
             raise UserError(f"{path} holds something else than {what}, and is left as it is. {_MEND}")
         if torn:
             os.ftruncate(descriptor, end)

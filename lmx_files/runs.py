@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -67,9 +67,11 @@ class Run:
         return isinstance(settings, dict) and settings.get("stage") == "make"
 
     def evaluated(self, task: str) -> tuple[int | None, int | None]:
-        """Return how many documents of a task were evaluated and how many it has; None where nothing says so."""
-        counts = self.results.get("n-samples", {}).get(task, {})
-        return counts.get("effective"), counts.get("original")
+        """Return how many documents of a task were evaluated and how many it has; None where nothing says so.
+
+        Results without counts of documents still have how many values a metric was made of, which are no more.
+        """
+        return evaluated(self.results, task)
 
     def samples(self, task: str, tally: Tally | None = None) -> Iterator[dict[str, Any]]:
         """Yield the logged samples of a task in file order, one for each document and filter.
@@ -151,6 +153,16 @@ def read_results(file: Path) -> dict[str, Any]:
 
     value = jsonl.without_surrogates(jsonl.read_object(file))
     return schema.checked(schema.Results, value, file, "a results file of lm_eval")
+
+
+def evaluated(results: Mapping[str, Any], task: str) -> tuple[int | None, int | None]:
+    """Return what `Run.evaluated` does, of the results alone."""
+    counts = results.get("n-samples", {}).get(task, {})
+    effective = counts.get("effective")
+    values = results["results"].get(task, {}).get("sample_len")
+    if effective is None and isinstance(values, int) and not isinstance(values, bool) and 0 < values < LARGEST_ID:
+        effective = values
+    return effective, counts.get("original")
 
 
 def samples_file(results_file: Path, task: str, stamp: str) -> Path | None:

@@ -82,7 +82,7 @@ def _open_after_last_line(path: Path) -> IO[str]:
     descriptor = opening.open_after_last_line(
         path,
         lambda line: line.startswith(_BEGINNING) and b'"prompt_hash"' in line,
-        lambda torn: torn.startswith(_BEGINNING) or not torn.strip(b"\0") or torn == _BEGINNING[: len(torn)] > b"{",
+        lambda torn: torn.startswith(_BEGINNING) or torn == _BEGINNING[: len(torn)] > b"{",
         "traces",
     )
     return os.fdopen(descriptor, "a", encoding="utf-8", errors="backslashreplace")

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lmx_models import zoo_cache, zoo_folder, zoo_gguf, zoo_hub, zoo_wheel
-from lmx_plugins.errors import UserError, unknown
+from lmx_plugins.errors import UserError, few, unknown
 
 TINY = Path(__file__).parent / "tiny"
 
@@ -214,7 +214,7 @@ def _resolve_hub(name: str, repo: str, revision: str | None) -> Resolved:
     if answer.reachable:
         raise UserError(f"cannot use model {called}: {answer.problem}. {_known_names()}")
     usable = [entry.name for entry in list_models() if entry.available in {"shipped", "cached", "wheel"}]
-    raise UserError(f"cannot get model {called}: it is {lost}. Usable here now: {', '.join(usable)}")
+    raise UserError(f"cannot get model {called}: it is {lost}. Usable here now: {few(usable, 10)}")
 
 
 def _resolve_gguf(name: str, path: Path) -> Resolved:

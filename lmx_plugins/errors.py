@@ -39,9 +39,23 @@ def unknown(kind: str, value: str, valid: Iterable[str], hint: str = "") -> User
     return UserError(f"unknown {kind} {_short(value)}{ask}{rest}")
 
 
+def few(names: Iterable[object], most: int = 5) -> str:
+    """Return the first names of a list, and how many more there are.
+
+    >>> few(["a", "b", "c"], most=2)
+    'a, b (and 1 more)'
+    """
+    shown = list(map(str, names))
+    more = len(shown) - most
+    return ", ".join(map(_cut, shown[:most])) + (f" (and {more} more)" if more > 0 else "")
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= LONGEST_LIST else f"{text[:LONGEST_LIST]}..."
+
+
 def _short(value: str) -> str:
-    shown = repr(value)
-    return shown if len(shown) <= LONGEST_LIST else f"{shown[:LONGEST_LIST]}..."
+    return _cut(repr(value))
 
 
 def _either(names: list[str]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,8 @@ class _Parser(argparse.ArgumentParser):
     """Answers mistakes with one line."""
 
     def error(self, message: str) -> NoReturn:
+        # argparse names the function that reads a value, which lm_eval's flags have
+        message = re.sub(r"invalid (functools\.partial\(.*\)|_\w+) value:", "invalid value:", message)
         raise UserError(f"{message}. See: lmx run --help")
 
 
@@ -82,6 +85,7 @@ def parse(arguments: Sequence[str]) -> Options:
         include_path=tuple(Path(path) for path in _names(value("include_path"))),
         model=str(value("model") or "hf"),
     )
+    given.tasks = list(options.tasks)  # without empty names, which lm_eval looks for
     for name in ("journal", "no_journal", "resume"):
         delattr(given, name)
     if not options.tasks:

@@ -12,7 +12,7 @@ from typing import Any
 import psutil
 
 from lmx_files import jsonl
-from lmx_files.runs import RESULTS, samples_file
+from lmx_files.runs import RESULTS, evaluated, samples_file
 from lmx_files.tally import Tally
 from lmx_plugins.errors import UserError
 
@@ -47,8 +47,7 @@ def check_samples(results_file: Path, results: Mapping[str, Any]) -> list[Path]:
         path = samples_file(results_file, task, stamp(results_file))
         if path is None or not path.is_file():
             raise UserError(f"the samples of {task} are missing: {path or 'its name is no file name'}")
-        counts = results.get("n-samples", {}).get(task, {})
-        tally = Tally(counts.get("effective"), counts.get("original"))
+        tally = Tally(*evaluated(results, task))
         for sample in jsonl.read(path, "a samples file"):
             tally.add(str(sample.get("filter", "none")), int(sample["doc_id"]))
         if problem := tally.problem():

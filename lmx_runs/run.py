@@ -17,7 +17,7 @@ from lmx_files import terminal
 from lmx_files.runs import read_results
 from lmx_plugins import discovery, guards
 from lmx_plugins.errors import UserError
-from lmx_runs import fast_start, manifest, outputs, preflight
+from lmx_runs import fast_start, hub, manifest, outputs, preflight
 from lmx_runs.options import Options, parse
 
 log = logging.getLogger(__name__)
@@ -30,6 +30,7 @@ def run(arguments: Sequence[str]) -> int:
         UserError: anything that the user can mend; what was finished is then in the journal.
     """
     started, clock = datetime.datetime.now().astimezone().isoformat(timespec="seconds"), time.monotonic()
+    without_hub = hub.look_up()
     options = parse(arguments)
     guards.check_output_path(options.output_path)
     preflight.check_model(options.model)
@@ -38,6 +39,7 @@ def run(arguments: Sequence[str]) -> int:
     fast_start.skip_built_in_tasks(options.tasks, options.include_path)
     root = outputs.root(options.output_path)
     before = outputs.results_files(root)
+    without_hub()
     with _journal(options) as traces, _interruptible(options):
         _execute(options)
         if _rank():
@@ -74,28 +76,37 @@ def _execute(options: Options) -> None:
     try:
         Run._execute(options.lm_eval)
     except Exception as error:
-        if guards.wants_traceback() or isinstance(error, UserError):
+        told = None if guards.wants_traceback() or isinstance(error, UserError) else _mistake(error, options)
+        if told is None:
             raise
-        if _raised_in(error, "datasets") and (isinstance(error, OSError) or _raised_in(error, "huggingface_hub")):
-            raise UserError(
-                f"a task's data set cannot be had: {' '.join(str(error).split())[:300]}. Where the Hub is not reached, "
-                "run once where it is and take HF_HOME along (with HF_HUB_OFFLINE=1), or name a local folder if the "
-                'task takes one: --metadata \'{"data_dir": "DIR"}\''
-            ) from error
-        if _raised_in(error, "transformers") and isinstance(error, OSError):
-            raise UserError(f"the model cannot be loaded: {' '.join(str(error).split())[:300]}") from error
-        # lm_eval's way to refuse a task, a config or an argument, before anything has run.
-        if isinstance(error, (ValueError, FileNotFoundError, TypeError, KeyError)) and _from_configuration(error):
-            raise UserError(str(error)) from error
-        raise
+        raise UserError(told) from error
     if guards.lost:
         raise UserError(f"the run ended, but {' and '.join(guards.lost)} could not be saved; see lm_eval's warning")
 
 
-def _from_configuration(error: BaseException) -> bool:
-    """Whether lm_eval raised this while it read what it was asked for."""
+def _mistake(error: Exception, options: Options) -> str | None:
+    """Return in words what a user can mend of an error of lm_eval or of a library below it; None for a fault."""
+    said, innermost = " ".join(str(error).split())[:300].rstrip("."), Path(_files(error)[-1])
+    if _raised_in(error, "datasets") and (isinstance(error, OSError) or _raised_in(error, "huggingface_hub")):
+        return (
+            f"a task's data set cannot be had: {said}. Where the Hub is not reached, run once where it is and take "
+            "HF_HOME along (with HF_HUB_OFFLINE=1), or name a local folder if the task takes one: --metadata "
+            '\'{"data_dir": "DIR"}\''
+        )
+    if _raised_in(error, "transformers") and isinstance(error, OSError):
+        return f"the model cannot be loaded: {said}"
+    if isinstance(error, ImportError) and _raised_in(error, "lm_eval"):
+        return (
+            f"--model {options.model}, or a task, needs a package that is not here: {said}. lm_eval's README says "
+            "which extra brings it: pip install 'lm_eval[EXTRA]'"
+        )
+    if isinstance(error, TypeError) and innermost.parts[-3:] == ("lm_eval", "api", "model.py"):
+        return f"--model {options.model} cannot be made from its --model_args: {said}"
+    # lm_eval's way to refuse a task, a config or an argument, before anything has run.
+    refuses = isinstance(error, (ValueError, FileNotFoundError, TypeError, KeyError))
     # 0.5 refuses an unknown task where it loads tasks.
-    return _files(error)[-1].endswith(("evaluate_config.py", os.path.join("tasks", "manager.py")))
+    reads = innermost.name == "evaluate_config.py" or innermost.parts[-2:] == ("tasks", "manager.py")
+    return said if refuses and reads else None
 
 
 def _raised_in(error: BaseException, *packages: str) -> bool:

@@ -16,7 +16,7 @@ from lmx_analysis.guided_runs import GuidedText, fill_missing, guided_texts, met
 from lmx_analysis.stats import Metric
 from lmx_files.runs import Run
 from lmx_files.tally import listed as documents_listed
-from lmx_plugins.errors import UserError, unknown
+from lmx_plugins.errors import UserError, few, unknown
 
 # What all runs of one curve must have in common: the two models and how each of them samples.
 SHARED = (
@@ -170,7 +170,7 @@ def _shared(runs: Sequence[Run], tasks: Sequence[str]) -> dict[str, Any]:
     for name in SHARED:
         values = list(dict.fromkeys(str(settings.get(name)) for settings in every))
         if len(values) > 1:
-            raise UserError(f"the runs differ in {name}: {', '.join(values)}. Give runs of one of them")
+            raise UserError(f"the runs differ in {name}: {few(values)}. Give runs of one of them")
     return {name: every[0].get(name) for name in SHARED}
 
 

@@ -26,7 +26,7 @@ from lmx_analysis.guided_stats import measures
 from lmx_analysis.guided_stats.contexts import Context, batches, context_of
 from lmx_analysis.guided_stats.forward import Reader, Reading
 from lmx_files.runs import Run
-from lmx_plugins.errors import UserError, unknown
+from lmx_plugins.errors import UserError, few, unknown
 
 MODES = ("corrected", "seed")
 FEW_DOCUMENTS = 10
@@ -140,7 +140,7 @@ def _correct(found: Statistics, texts: Sequence[GuidedText]) -> list[float]:
 def _base_name(options: Options, settings: Sequence[dict[str, Any]]) -> str:
     names = list(dict.fromkeys(each["base"] for each in settings))
     if len(names) > 1:
-        raise UserError(f"the runs have several bases: {', '.join(names)}. Give runs of one of them")
+        raise UserError(f"the runs have several bases: {few(names)}. Give runs of one of them")
     if options.base is None and names[0].startswith(REMOTE):
         raise UserError(
             f"the base {names[0]} is an endpoint, whose attention nobody sees: name its weights with --base"

@@ -15,7 +15,7 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any
 
-from lmx_plugins.errors import UserError, unknown
+from lmx_plugins.errors import UserError, few, unknown
 from lmx_runs.sweep import flags as lm_eval_flags
 from lmx_runs.sweep.config import ArmSettings, Settings, SweepConfig
 
@@ -198,7 +198,7 @@ def _referred(match: re.Match[str], arm: Arm, arms: Mapping[str, Arm]) -> str:
         return arm.name
     names = _matching(match["name"], arm, arms)
     if len(names) > 1:
-        raise UserError(f"arm {arm.name}: {written} may be any of {', '.join(names)}: name one of them in full")
+        raise UserError(f"arm {arm.name}: {written} may be any of {few(names)}: name one of them in full")
     return names[0]
 
 

@@ -180,3 +180,26 @@ def test_models_are_known_without_torch():
     assert done.returncode == 0
     assert "torch" not in done.stderr.splitlines()[-1]
     assert models.build  # the commands are built without importing the zoo
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("compare", "--refernce", "x"), "No such option: --refernce (Possible options: --reference)"),
+        (("compare",), "Missing argument 'runs'"),
+        (("rescore", "a"), "Missing option '--output' / '-o'"),
+        (("compare", "a", "--bootstrap", "x\x1b[31m"), "Invalid value for '--bootstrap'"),
+        (("report", "a", "-o"), "Option '-o' requires an argument"),
+    ],
+)
+def test_slips_in_a_command_line_are_one_line(run, arguments, message):
+    code, out, err = run(*arguments)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith(f"lmx: error: {message}")
+    assert " --help" in err
+
+
+def test_no_command_at_all_is_answered_with_help(run):
+    code, out, _ = run()
+    assert code == 2
+    assert "Usage: " in out

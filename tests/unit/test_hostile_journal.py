@@ -98,12 +98,13 @@ def test_traces_go_to_regular_files_that_hold_traces(tmp_path):
         file.write("task", 1, 0, "prompt", text, [])
     whole = path.read_bytes()
     assert [json.loads(one)["text"] for one in whole.splitlines()] == ["a \ud800 b"] * 2
-    path.write_bytes(whole + whole[:60])
-    traces(path)
-    assert path.read_bytes() == whole
+    for torn in (whole[:60], whole[:7], b"\0" * 5000):
+        path.write_bytes(whole + torn)
+        traces(path)
+        assert path.read_bytes() == whole
 
 
-@pytest.mark.parametrize("content", [b"notes", b"notes\n", b"a\nnotes", b'{"a": 1}\n'])
+@pytest.mark.parametrize("content", [b"notes", b"notes\n", b"a\nnotes", b'{"a": 1}\n', b"\0" * 5000])
 def test_a_users_file_named_for_traces_is_left_as_it_is(tmp_path, content):
     (tmp_path / "notes").write_bytes(content)
     (tmp_path / "link").symlink_to(tmp_path / "notes")

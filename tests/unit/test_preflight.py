@@ -43,9 +43,28 @@ KNOWN = [
 ]
 
 
-@pytest.mark.parametrize("names", [["constraint50"], ["lmx"], ["lmx_math_part"], KNOWN, ["mmlu_*"], ["a.yaml"]])
+@pytest.mark.parametrize(
+    "names",
+    [["constraint50"], ["lmx"], ["lmx_math_part"], KNOWN, ["mmlu_*"], ["*_math_part"], ["gsm8?"], ["gsm[89]k", "*"]],
+)
 def test_known_tasks_and_patterns_pass(names):
     preflight.check_tasks(names)
+
+
+@pytest.mark.parametrize("name", ["constrain_t*", "*_no_such_task", "gsm?9k", "gsm[9]q", "x\x1b[31mr", "none[", "a,b"])
+def test_patterns_that_nothing_fits_are_found_at_once(name):
+    with pytest.raises(UserError, match="unknown task"):
+        preflight.check_tasks([name])
+
+
+def test_files_and_folders_that_are_not_there(tmp_path):
+    (tmp_path / "a.yaml").write_text("task: a\n")
+    preflight.check_tasks([str(tmp_path / "a.yaml"), str(tmp_path / "*.yaml"), str(tmp_path)])
+    for name in ("b.yaml", "b*.yaml"):
+        with pytest.raises(UserError, match=r"--tasks .*/b.*yaml: there is no such file"):
+            preflight.check_tasks([str(tmp_path / name)])
+    with pytest.raises(UserError, match=r"--include_path .*/none: there is no such folder"):
+        preflight.check_tasks(["constraint50"], [tmp_path / "none"])
 
 
 def test_tasks_of_an_included_folder_pass(tmp_path):

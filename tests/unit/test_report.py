@@ -18,8 +18,8 @@ from lmx_analysis.report import summary, write_report
 from lmx_analysis.report.pack import to_json
 from lmx_analysis.report.samples import MOST_VALUES, read_samples
 from lmx_analysis.report.traces import mark
-from lmx_analysis.runs import find_runs
 from lmx_cli.main import main
+from lmx_files.runs import find_runs
 from lmx_plugins.errors import UserError
 from tests.unit.report_runs import STAMP, sample, trace, write_run
 
@@ -187,43 +187,6 @@ def test_leaderboard(tmp_path, two):
         {"metric": "acc", "better": 1, "values": [[0.5, 0.1, 6], [1.0, 0.1, 5]]},
         {"metric": "loss", "better": -1, "values": [[0.5, 0.1, 6], [0.25, 0.1, 5]]},
     ]
-
-
-def test_labels_tell_equal_runs_apart(tmp_path):
-    for name, c, oracle in (("a", 3, "x/large"), ("b", 5, "x/large"), ("c", 3, "x/huge")):
-        write_run(tmp_path / name, {"toy": []}, model="guided", oracle=oracle, c=c)
-    write_run(tmp_path / "d", {"toy": []})
-    write_run(tmp_path / "e", {"toy": []}, stamp="2027-01-01T00-00-00.000000")
-    labels = summary.labels([run for name in "abcde" for run in find_runs(tmp_path / name)])
-    assert labels == [
-        "guided small + large c=3",
-        "guided small + large c=5",
-        "guided small + huge",
-        f"ar small {STAMP}",
-        "ar small 2027-01-01T00-00-00.000000",
-    ]
-
-
-def test_the_header_takes_what_the_manifest_has(tmp_path):
-    manifest = {"command": ["lmx", "run"], "versions": {"torch": "2.13"}, "git": {"commit": "abc"}, "machine": None}
-    run = write_run(tmp_path / "a", {"toy": []}, manifest=manifest)
-    (described,) = [summary.describe(found, "name") for found in find_runs(run)]
-    settings = described["settings"]
-    assert settings["run.command"] == "lmx run"
-    assert settings["run.git.commit"] == "abc"
-    assert settings["versions.torch"] == "2.13"
-    assert settings["versions.lm_eval"] == "0.4.13"
-    assert settings["model.pretrained"] == "small"
-    assert described["date"] == "2026-01-02 03:04 UTC"
-    assert not any(name.startswith("machine") for name in settings)
-
-
-def test_plots_are_linked_by_paths_that_cannot_be_schemes(tmp_path):
-    run = write_run(tmp_path / "runs" / "a", {"toy": []})
-    for name in ("curve.png", "javascript:alert(1).svg", "notes.txt"):
-        (run / name).write_text("")
-    links = summary.plots(find_runs(run)[0], tmp_path / "out" / "report.html")
-    assert [link["href"] for link in links] == ["./../runs/a/curve.png", "./../runs/a/javascript%3Aalert%281%29.svg"]
 
 
 def test_nothing_that_was_written_reaches_the_page_as_it_is(tmp_path):

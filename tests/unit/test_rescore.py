@@ -7,7 +7,7 @@ import hashlib
 import pytest
 
 from lmx_analysis.rescore import mean_and_stderr
-from lmx_analysis.runs import read_run
+from lmx_files.runs import read_run
 from tests.unit import rescore_tools
 from tests.unit.rescore_tools import STAMP, TASK, UTILS, lines_of, tiny_run, write_run
 

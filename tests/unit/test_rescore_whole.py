@@ -90,6 +90,20 @@ def test_samples_that_are_not_whole_are_refused(words, lmx, tmp_path, change, pr
     assert not (tmp_path / "again").exists()
 
 
+@pytest.mark.parametrize("told", [None, {}, {"original": 9}, {"original": 9, "effective": None}])
+def test_results_without_counts_of_documents_tell_by_their_values(words, lmx, told):
+    """Older results, and those of other hands, have only how many values each mean was made of."""
+    results, samples = words / f"results_{STAMP}.json", words / f"samples_rescore_words_{STAMP}.jsonl"
+    whole = json.loads(results.read_text())
+    whole["n-samples"] = {} if told is None else {"rescore_words": told}
+    results.write_text(json.dumps(whole))
+    assert lmx("rescore", words, "-o", "whole", "--include-path", "tasks")[0] == 0
+    samples.write_text("".join(samples.read_text().splitlines(keepends=True)[:2]))
+    code, _, err = lmx("rescore", words, "-o", "again", "--include-path", "tasks")
+    assert code == 2
+    assert "it holds 2 of 3 documents: it was cut off" in err
+
+
 def test_a_task_that_is_not_known_is_one_short_line(words, lmx):
     code, _, err = lmx("rescore", words, "-o", "again")
     assert (code, err.count("\n")) == (2, 1)

@@ -8,7 +8,7 @@ import torch
 from lm_eval.api.instance import Instance
 
 from lmx_analysis.compare.samplers import differences, sampler_of
-from lmx_analysis.runs import find_runs
+from lmx_files.runs import find_runs
 from lmx_models import zoo
 from lmx_models.autoregressive import AutoregressiveLM
 from lmx_models.diffusion import BlockDiffusionLM, MaskedDiffusionLM
