@@ -211,7 +211,7 @@ def _beside(category: str, text: str) -> list[str]:
     number = re.compile(
         rf"{_N}\s+(?:(?!and\b|or\b|words?\b|non\b)\w+\s+){{0,2}}{word}\b"
         rf"|(?<!non-)(?<!non )(?<!not )\b{word}\W{{0,2}}\|?\s*(?:[:=|]|\bis\b|\s-)\s*{_N}"
-        rf"|\b{word}\b[^\n\d{NO_COUNT}]*\({_N}\)",
+        rf"|\b{word}\b[^\n\d{NO_COUNT}]{{0,200}}\({_N}\)",
         re.IGNORECASE,
     )
     return _groups(number, text)
