@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from lmx_metrics.math.arithmetic import evaluated
 from lmx_metrics.math.boxes import boxes, corrects_itself, joined, last_boxed
-from lmx_metrics.math.equations import chain, names, named
+from lmx_metrics.math.equations import chain, named, names
 from lmx_metrics.math.equivalence import math_equal
 from lmx_metrics.math.gold import ALTERNATIVE, alternatives, gold_answer
 from lmx_metrics.math.products import explicit
