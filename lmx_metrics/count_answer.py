@@ -10,23 +10,27 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from lmx_metrics.count_numbers import NO_COUNT, SIZE_NOUN, plain
+from lmx_metrics.count_numbers import NO_COUNT, SIZE_NOUN, plain, squeezed
 from lmx_metrics.text import normalise_newlines, split_reasoning
 
 _N = rf"(\d+|{NO_COUNT})"
 _MORE = re.compile(
-    r"\n\s*(?:Q|Question|Words|User|Human|Input)\s*:|\n\s*How many (?:of|words)\b|<\|\w+\|>", re.IGNORECASE
+    r"\n\s*(?:Q|Question|Words|User|Human|Input|Example)\s*\d*\s*:|\n[ #*]*(?:Next )?Question\b"
+    r"|\n\s*How many (?:of|words)\b|<\|\w+\|>",
+    re.IGNORECASE,
 )
 _BOXED = re.compile(r"\\boxed\s*\{+\s*(?:\\text\s*\{)?([^{}]*)\}|<answer>([^<]*)</answer>", re.IGNORECASE)
-_CLAUSE = r"(?:^|[.!?…,;:(\n-])\s*(?:\b(?:but|oh|ah|hmm+|and|so|well|no)\b[,.…!]*\s*)*"
+_CLAUSE = r"(?:^|[.!?…,;:(\n–—-])\s*(?:\b(?:but|oh|ah|hmm+|and|so|well|no)\b[,.…!]*\s*){0,4}"
 _RETRACT = re.compile(
     rf"{_CLAUSE}(?:\b(?:wait|actually|correction|sorry|apologies|my mistake|oops|scratch that|strike that|hold on"
     rf"|on second thoughts?"
     r"|i mean|make that|i meant|or rather|to correct myself|i made (?:a|an) (?:mistake|error)|i was wrong"
     r"|edit(?:ed)?(?=\s*:)|update(?:d)?(?=\s*:)|revised(?=\s*:)|that'?s (?:wrong|not right))\b"
-    r"|(?<=[.!?…,;\n-])\s*no\b\s*[,.:!…-])",
+    r"|(?<=[.!?…,;\n–—-])\s*no\b\s*[,.:!…–—-])",
     re.IGNORECASE | re.MULTILINE,
 )
+_SO = re.compile(rf"\b(?:so|therefore|thus|hence)\b[^.!?\n\d{NO_COUNT}]{{0,40}}{_N}", re.IGNORECASE)
+_LEFT_OPEN = re.compile(r"\d[.!?…, \n–—-]+(?:no,? )?(?:wait|hold on|actually|oops)\W*$", re.IGNORECASE)
 _RECOUNT = re.compile(
     r"\b(?:let'?s|let me|i(?:'ll| will)|to)\s+(?:re-?count|re-?check|double[- ]check|verify|count again"
     r"|check again|try again|re-?evaluate)"
@@ -34,7 +38,8 @@ _RECOUNT = re.compile(
     re.IGNORECASE,
 )
 _ABOUT = (
-    r"(?:\s*\b(?:exactly|only|just|about|around|approximately|roughly|a total of|simply|therefore|thus|then|definitely"
+    r"(?:\s*\b(?:exactly|only|just|about|around|approximately|roughly|a total of|simply|therefore|thus|then"
+    r"|definitely"
     r"|probably|still|now|likely)\b)*"
 )
 _IS = r"\s*(?:is|are|was|equals|comes to|comes out to|would be|should be|must be|will be|:|=|->|=>|→|\|)+"
@@ -52,7 +57,9 @@ _FINAL = re.compile(
     re.IGNORECASE,
 )
 _BARE = re.compile(rf"^[^\w\n{NO_COUNT}]*{_N}[^\w\n{NO_COUNT}]*$")
-_LEADING = re.compile(rf"^\W*(?:(?:so|okay|ok|yes|sure|well|only|exactly|just)\b\W*)*{_N}(?![^\n]*\?)", re.IGNORECASE)
+_LEADING = re.compile(
+    rf"^[^\w\n]*(?:(?:so|okay|ok|yes|sure|well|only|exactly|just)\b\W*)*{_N}(?![^\n]*\?)", re.IGNORECASE
+)
 _STATED = re.compile(
     rf"\bthere(?:'s|’s|'re| (?:is|are|were|was|seem to be|appear to be|would be"
     rf"|must be))\b{_ABOUT}\s*(?:words? )?{_N}"
@@ -76,26 +83,33 @@ _CONCLUDES = re.compile(
 )
 # "No doubt", "no other fruits": these say nothing of the count.
 _IDLE = (
-    r"(?!\s+(?:one|doubt|other|others|need|more|additional|further|duplicates?|repeat|repeated|repeats|idea|longer|matter"
-    r"|problem|way|context|specific|particular order|\d))"
+    r"(?!\s+(?:one|doubt|other|others|need|more|additional|further|duplicates?|repeat|repeated|repeats|idea"
+    r"|longer|matter"
+    r"|problem|way|context|specific|particular order|list|input|text|data|clear|information|(?:correct "
+    r"|clear )?answer|\d"
+    r"|(?:words?|items?|list)\s+(?:was|were|have been|are|is)?\s*(?:provided|given|supplied|attached|to count)))"
 )
 _ZERO = re.compile(
     rf"\b(?:there (?:are|is|were|was|appear to be|seem to be)|there's|contains?|includes?|has|have|find|found|see"
     rf"|count|counted|with|identify|identified)\s+(?:absolutely\s+|actually\s+)?no\b{_IDLE}"
-    rf"|^\W*no\b{_IDLE}\s+\w+(?:\s+\w+)?\W*$|^\W*no\b{_IDLE}\s+(?:\w+\s+){{1,3}}?(?:in|on|from|are|is|were|appear"
+    rf"|^[^\w\n]*no\b{_IDLE} \w+(?: \w+)?[^\w\n]*$|^[^\w\n]*no\b{_IDLE}\s+(?:\w+\s+){{1,3}}?(?:in|on|from|are|is"
+    rf"|were|appear"
     rf"|here|found|listed|present|belong|qualify|fit)\b"
     r"|\b(?:none|not (?:even )?one|not a single one|zero)\b(?!\s+of\s+(?:the\s+)?(?:others?|remaining|rest"
     r"|which matters))"
     r"|(?:n['’]t|\bnot)\s+(?:(?:actually|really)\s+)?(?:contain |include |have |see |find |seem to be "
-    r"|appear to be )?(?:any|a single)\b(?!\s+(?:other|others|more|additional|further|duplicates?|repeat))"
-    r"|\bnothing (?:in|on|from)\b|^\W*(?:nothing|none)\W*$|\b0\b",
+    r"|appear to be )?(?:any|a single)\b(?!\s+(?:list|input|other|others|more|additional|further|duplicates?|repeat))"
+    r"|\bnothing (?:in|on|from)\b|^[^\w\n]*(?:nothing|none)[^\w\n]*$",
     re.IGNORECASE | re.MULTILINE,
 )
 _EVERY = re.compile(
-    rf"\b(?<!not )(?:every(?:\s+single)?\s+{SIZE_NOUN}|every one of (?:them|these|the {SIZE_NOUN})"
+    rf"\b(?<!not )(?<!nearly )(?<!almost )(?:every(?:\s+single)?\s+{SIZE_NOUN}|(?:each"
+    rf"|every(?:\s+one)?)\s+of (?:them|these"
+    rf"|the {SIZE_NOUN})"
     rf"|all(?: of)?(?: the| these| those| them)?(?: listed| given)?(?:\s+{SIZE_NOUN})?)\s+(?:in (?:the|this"
-    rf"|your) list\s+)?(?:is|are|belong|name|qualify)\b(?!\s+(?:not|n't))",
-    re.IGNORECASE,
+    rf"|your) list\s+)?(?:is|are|belong|name|qualify)\b(?!\s+(?:not|n't|{SIZE_NOUN}))([^.!?\n]*)"
+    r"|\bthey(?:'re|’re| are) all\b([^.!?\n]*)|^[^\w\n]*all of (?:them|these|those)[^\w\n]*$()",
+    re.IGNORECASE | re.MULTILINE,
 )
 
 
@@ -119,11 +133,14 @@ def parse_count(text: str, category: str = "", length: int | None = None) -> int
     (3, 3, None)
     """
     answer = split_reasoning(normalise_newlines(text), "\0")[0].strip()
+    answer = squeezed(answer)
     answer = _MORE.split(answer, maxsplit=1)[0]
     boxed = [next(group for group in match.groups() if group is not None) for match in _BOXED.finditer(answer)]
     if boxed:
         return _one(number for inner in boxed[-1:] for number in _ANY.findall(plain(inner)) or [NO_COUNT])
     end = _last_word(answer)
+    if _LEFT_OPEN.search(answer, max(0, len(answer) - 40)):
+        return None
     taken_back = [match.end() for match in _RETRACT.finditer(answer) if match.end() < end]
     answer = answer[max(taken_back, default=0) :]
     checks = [match.end() for match in _RECOUNT.finditer(answer)]
@@ -142,23 +159,41 @@ def _read(answer: str, category: str, length: int | None) -> int | None:
     lines = [line for line in bare.split("\n") if line.strip()]
     ends = [match.group(1) for line in (*lines[:1], *lines[-1:]) if (match := _BARE.match(line))]
     zero = ["0"] if _ZERO.search(bare) else []
-    whole = [str(length)] if length and _EVERY.search(bare) else []
+    whole = [str(length)] if length and _says_all(bare, category) else []
     loose = _groups(_CUED_LOOSE, bare)
+    so = _groups(_SO, bare)[-1:]
     kinds: tuple[list[str], ...] = (
         _groups(_FINAL, bare),
         _last_concluding(bare, _CUED) or _groups(_CUED_LINE, bare),
         ends or loose[-1:],
-        _beside(category, bare) if category else [],
-        _leading(bare),
+        [*named, *so] if category and (named := _beside(category, bare)) else [],
+        [*started, *so] if (started := _leading(bare)) else [],
     )
     for found in kinds:
+        if found and ((value := _one(found)) is not None or not category or found is kinds[0]):
+            return value
         if found:
-            return _one(found)
+            return _one(_beside(category, bare))
     stated = _in_sentences_with(_STATED, bare) + whole
     if stated or zero:
         value = _one([*stated, *zero])
         return value if value is not None or zero else _one(_last_concluding(bare, _STATED, only=True))
     return _one(_ANY.findall(bare))
+
+
+def _says_all(text: str, category: str) -> bool:
+    """Whether all of the words are said to be of the category, without an exception."""
+    said = _EVERY.search(text)
+    if not said:
+        return False
+    rest = next(group for group in said.groups() if group is not None).casefold()
+    if re.search(r"\b(?:except|but|apart from|other than)\b", rest):
+        return False
+    return not (category and rest.strip()) or any(_stem(word) in rest for word in [*category.split(), "category", "it"])
+
+
+def _stem(word: str) -> str:
+    return word.casefold().removesuffix("ies").removesuffix("s").removesuffix("y")
 
 
 def _leading(text: str) -> list[str]:
@@ -174,8 +209,9 @@ def _beside(category: str, text: str) -> list[str]:
     if re.search(rf"\b(?:no|not any|n't any)\s+{word}\b", text, re.IGNORECASE):
         return ["0"]
     number = re.compile(
-        rf"{_N}\s+(?:(?!and\b|or\b|words?\b)\w+\s+){{0,2}}{word}\b|\b{word}\s*\|?\s*(?:[:=|]|\bis\b)\s*{_N}"
-        rf"|\b{word}\b[^\n\d{NO_COUNT}]*\({_N}\)",
+        rf"{_N}\s+(?:(?!and\b|or\b|words?\b|non\b)\w+\s+){{0,2}}{word}\b"
+        rf"|(?<!non-)(?<!non )(?<!not )\b{word}\W{{0,2}}\|?\s*(?:[:=|]|\bis\b|\s-)\s*{_N}"
+        rf"|\b{word}\b[^\n\d{NO_COUNT}]{{0,200}}\({_N}\)",
         re.IGNORECASE,
     )
     return _groups(number, text)

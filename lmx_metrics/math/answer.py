@@ -36,7 +36,9 @@ _MATH = re.compile(r"\$\$(.+?)\$\$|\$((?:\\.|[^$\\])+)\$|\\\((.+?)\\\)|\\\[(.+?)
 _JOIN = re.compile(r"\s*(?:,?\s*(?:and|or)|,)\s*(?=\$|\\\(|\\\[)")
 _SENTENCE_END = re.compile(r"[.!?](?:[\"'”)*_]*)(?:\s|$)")
 _PROMISE = re.compile(r"\.?\s*I hope (?:it|this) is correct.*", re.IGNORECASE | re.DOTALL)
-_REASON = re.compile(r",?\s+(?:because|since|as|which|where|when|so|giving|making)\s.*", re.IGNORECASE)
+_REASON = re.compile(
+    r",?\s+(?:because|since|as|which|where|when|so|giving|making|i\.e\.?,?|that is,?)(?:\s.*|$)", re.IGNORECASE
+)
 _CLAUSE = re.compile(
     r"(?:the|there|this|that|it|its|so|thus|therefore|hence|then|our|we|his|her|their|each|an?)\s", re.IGNORECASE
 )

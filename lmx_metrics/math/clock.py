@@ -15,6 +15,7 @@ from lmx_metrics.math.numbers import number
 _TIME = re.compile(r"(\d{1,2}):([0-5]\d)(?::([0-5]\d))?")
 _HOUR = re.compile(r"\d{1,2}")
 _HALVES = ("am", "pm")
+_NAMES = {"noon": ("12:00", "pm"), "midnight": ("12:00", "am")}
 
 
 def same_time(gold: str, gold_unit: str, answer: str, answer_unit: str) -> bool | None:
@@ -22,6 +23,8 @@ def same_time(gold: str, gold_unit: str, answer: str, answer_unit: str) -> bool 
 
     `9 a.m.` is `9:00 a.m.`, and `13:03` is `1:03 p.m.`; without a.m. or p.m. the numbers must be the same.
     """
+    gold, gold_unit = _NAMES.get(gold, (gold, gold_unit))
+    answer, answer_unit = _NAMES.get(answer, (answer, answer_unit))
     if not _TIME.fullmatch(gold) and gold_unit not in _HALVES:
         return None
     ours, theirs = _clock(gold, gold_unit), _clock(answer, answer_unit)

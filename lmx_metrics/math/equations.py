@@ -35,10 +35,9 @@ def named(text: str) -> tuple[str, str] | None:
     return None
 
 
-def common_name(text: str) -> str | None:
-    """The one name that all named members of an answer have, without an index: `x` of `x=1,x=2`; None for others."""
-    names = {pair[0].partition("_")[0] for part in split(text, {",", ";"}) if (pair := named(part))}
-    return names.pop() if len(names) == 1 else None
+def names(text: str) -> set[str]:
+    """The names of an answer's members, without an index: `x` of `x_1=1,x_2=2`."""
+    return {pair[0].partition("_")[0] for part in split(text, {",", ";", r"\or"}) if (pair := named(part))}
 
 
 def after_name(text: str, name: str) -> str | None:
@@ -58,6 +57,18 @@ def chain(text: str) -> list[str]:
     while len(parts) > 1 and is_quantity(parts[0]):
         parts = parts[1:]
     return parts[:-1] if len(parts) > 1 and is_quantity(parts[-1]) and number(parts[0]) is not None else parts
+
+
+def in_percent(text: str) -> str:
+    r"""`\frac14=25` of `\frac14=25\%` with every value in percent: `100\cdot(\frac14)=25`."""
+    *before, last = split(text, {"="})
+    parts = [part if is_quantity(part) else in_hundreds(part) for part in before]
+    return "=".join([*parts, last])
+
+
+def in_hundreds(part: str) -> str:
+    r"""A value as a number of hundredths: what has a percent sign is one."""
+    return part.removesuffix("%").removesuffix("\\") if part.endswith("%") else rf"100\cdot({part})"
 
 
 def is_quantity(text: str) -> bool:

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from lmx_metrics.math import sets, worker
 from lmx_metrics.math.arithmetic import evaluated
 from lmx_metrics.math.clock import same_ratio, same_time
-from lmx_metrics.math.equations import after_name, chain, common_name, is_quantity, named
+from lmx_metrics.math.equations import after_name, chain, in_percent, is_quantity, named, names
 from lmx_metrics.math.gold import alternatives
 from lmx_metrics.math.latex import split
 from lmx_metrics.math.normalise import MAX_LENGTH, is_words, normalise, spell, tighten
@@ -80,6 +80,10 @@ def _same(matcher: _Matcher, gold: str, answer: str) -> bool:
         return False
     if (unit == PERCENT) != (other_unit == PERCENT) and _is_share(value, other, unit == PERCENT):
         return True
+    if other_unit == PERCENT and "=" in other:
+        chained = in_percent(other)
+        wanted = [value] if unit == PERCENT else [value, rf"100\cdot({value})"]
+        return any(matcher.same(each, chained) for each in wanted)
     if (verdict := same_time(value, unit, other, other_unit)) is not None and "=" not in other:
         return verdict
     return any(matcher.same(one, two) for one, two in _readings(gold, answer, value, other))
@@ -134,7 +138,7 @@ class _Matcher:
             golds, answers = sets.readings(gold), sets.readings(answer)
             if golds and answers:
                 return any(sets.same_set(one, two, self.ends) for one in golds for two in answers)
-        ours, theirs = common_name(gold), common_name(answer)
+        ours, theirs = names(gold), names(answer)
         if ours and theirs and ours != theirs:  # two equations may still say the same
             return "," not in gold + answer and r"\pm" not in gold + answer and self.leaves(gold, answer)
         gold, answer = _without_names(gold, answer)
@@ -213,8 +217,9 @@ class _Matcher:
             return value == other
         if ":" in gold or ":" in answer:
             return same_ratio(gold, answer, self.leaves)
-        if any(is_words(text) or _PROSE.search(text) for text in (gold, answer)):
-            return None is not (value or in_words(gold)) == (other or in_words(answer))
+        if any(is_words(text) or _PROSE.search(text) or in_words(text) is not None for text in (gold, answer)):
+            value, other = (in_words(text) if read is None else read for text, read in ((gold, value), (answer, other)))
+            return value is not None and value == other
         ours, theirs = explicit(gold), explicit(answer)
         if ours is None or theirs is None:
             return False

@@ -20,6 +20,7 @@ _WORD = re.compile(rf"(?<![A-Za-z\\])({'|'.join(_LATEX)})(?![A-Za-z])")
 # `cosx`: one letter as the argument, at the end of a word
 _JOINED = re.compile(r"(?<![A-Za-z\\])(sin|cos|tan|cot|sec|csc|ln|log)([xyztn])(?![A-Za-z])")
 _ROOT_OF_DIGITS = re.compile(r"(?<![A-Za-z\\])(sqrt|cbrt)\s*(\d+)")
+_CALLED = re.compile(r"(?<![A-Za-z\\])(binom|frac)\s*\(([^(),]{1,20}),([^(),]{1,20})\)")
 _ANY = re.compile("[a-z]{2}")
 
 
@@ -29,5 +30,6 @@ def with_backslashes(text: str) -> str:
     if not _ANY.search(text):
         return text
     text = _ROOT_OF_DIGITS.sub(lambda match: f"{_LATEX[match[1]]}{{{match[2]}}}", text)
+    text = _CALLED.sub(r"\\\1{\2}{\3}", text)
     text = _JOINED.sub(r"\\\1 \2", text)
     return _WORD.sub(lambda match: _LATEX[match[1]] + " ", text)

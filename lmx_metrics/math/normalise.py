@@ -13,7 +13,8 @@ from functools import lru_cache
 
 from lmx_metrics.math.latex import braced_arguments, braced_scripts, unwrapped
 from lmx_metrics.math.names import FUNCTION, with_backslashes
-from lmx_metrics.math.units import split_unit
+from lmx_metrics.math.numbers import counted_in_words
+from lmx_metrics.math.units import canonical, split_unit
 
 MAX_LENGTH = 2000
 """Characters of an answer that is looked at closer; a longer one is only equal to itself."""
@@ -58,10 +59,13 @@ _ALL_REALS = re.compile(
     r"(?=[\s,]|$)(?:\s*[a-z]\s*(=|\\ne))?",
     re.IGNORECASE,
 )
+_TIMES_TEN = re.compile(r"(?<=\d)\s*[xX]\s*(?=10\s*\^)")
 _DELIMITER_DOT = re.compile(r"\\(left|right)\s*\.")
 _TRIGONOMETRIC = re.compile(r"\\(?:sin|cos|tan|cot|sec|csc)(?![a-z])")
 _DEGREES = re.compile(r"(\d+(?:\.\d+)?)\s*\^\s*(?:\{\s*\\circ\s*\}|\\circ(?![A-Za-z]))")
-_DEGREE = re.compile(r"\^\s*\{?\s*\\circ\s*\}?|\\text\{\s*degrees?\s*\}")
+_DEGREE = re.compile(r"\^\s*\{?\s*\\circ\s*\}?")
+_ENDS_IN_DEGREES = re.compile(r"(?:\\circ\s*\}*|°|\bdegrees?\s*\}?)[\s.$]*$")
+_TEMPERATURE = re.compile(r"\^\s*\{?\s*\\circ\s*\}?\s*(?:\\text\{\s*)?(?:(C)|F)\s*\}?$")
 _MATRIX = re.compile(r"\\(begin|end)\s*\{(?:[bp]?matrix|smallmatrix)\}")
 _ROW_GAP = re.compile(r"\\\\\s*\[[^\]]{0,20}\]")
 _TEXT_SPACED = re.compile(r"\\text\s+\{")
@@ -83,13 +87,14 @@ _BARE_POINT = re.compile(r"(?<![\d.])\.(?=\d)")
 _WORDS = re.compile(r"[^\W\d_]{2}[^\d\\{}^_+*/=<>|]*")
 _LETTER = re.compile(r"\(\s*([A-Za-z])\s*\)")
 _SIMPLE_FRACTION = re.compile(r"(-?)(\d+)/(\d+)")
+_SEGMENT = re.compile(r"^(?:\|([A-Z]{2})\||\\overline\{([A-Z]{2})\})(?==)")
 _MIXED = re.compile(r"(?<![\d.^_}])(\d+) (\d+)/(\d+)(?![\d.])")
 _QUOTED = re.compile(r"^(?:``|[`'\"])+(.*?)(?:''|['\"])+\.?$", re.DOTALL)
 _STARS = re.compile(r"\*\*([^*]+)\*\*")
 _ARTICLE = re.compile(r"^(?:an?|the)\s+(?=\S{3})", re.IGNORECASE)
 _LEADING = re.compile(
-    r"^(?:\\text\s*\{\s*)?(?:the|exactly|only|a total of|for all|all)\s*\}?\s*"
-    r"(?=[-\d\\$]|[a-z]\s*(?:[<>]|\\[lgn]e))",
+    r"^(?:\\text\s*\{\s*)?(?:(?:the )?(?:final |correct )?answer(?: is|:| =)|there (?:is|are)|the|exactly|only"
+    r"|a total of|for all|all)\s*\}?\s*(?=[-\d\\$(]|[a-z]\s*(?:[<>]|\\[lgn]e))",
     re.IGNORECASE,
 )
 _FRACTION_BEFORE = re.compile(r"(?<![\d.}^/])(\d+)/(\d+)\s+(?=[A-Za-z\\(])")
@@ -110,7 +115,11 @@ def normalise(answer: str) -> tuple[str, str]:
     if len(answer) > MAX_LENGTH:
         return answer.strip(), ""
     spelled = spell(answer)
-    value, unit = split_unit(spelled)
+    value, unit = split_unit(counted_in_words(spelled))
+    if not unit and _ENDS_IN_DEGREES.search(answer):
+        unit = "degree"
+    if unit and "=" in value:
+        value = _TEXT.sub(lambda match: "" if canonical(match[1]) == unit else match[0], value)
     value = _SCIENTIFIC.sub(lambda match: rf"{match[1]}\\cdot 10^{{{match[2]}}}".replace("\\\\", "\\"), value.strip())
     if _THOUSANDS.fullmatch(value):
         value = value.replace(",", "")
@@ -123,14 +132,22 @@ def spell(text: str) -> str:
     text = text.replace(r"\$", "\0").replace("$", " ").replace("\0", r"\$")
     text = _REALS.sub(r"\\mathbb{R}", _COLOUR.sub("", text))
     text = _FONT.sub(r"\1", _THOUSANDS_SPACED.sub(lambda match: _GROUP_MARK.sub("", match[0]), text))
-    text = _DELIMITER_DOT.sub("", text)
+    text = _TIMES_TEN.sub(r"\\cdot ", _DELIMITER_DOT.sub("", text))
     text = _COMMAND.sub(_command, _MATRIX.sub(r"\\\1{pmatrix}", text))
     text = FUNCTION.sub(r"\\\1 ", _TEXT_SPACED.sub(r"\\text{", text))
-    text = _ROW_GAP.sub(r"\\\\", text).replace(r"\not=", r"\ne ").replace("+/-", r"\pm ").replace("...", r"\ldots ")
+    text = (
+        _ROW_GAP.sub(r"\\\\", text)
+        .replace(r"\not=", r"\ne ")
+        .replace("+/-", r"\pm ")
+        .replace("{:}", ":")
+        .replace("...", r"\ldots ")
+    )
     text = _ASCII_RELATION.sub(lambda match: _TOO[match[1]], text)
     if _TRIGONOMETRIC.search(text):  # inside a function degrees are a factor, elsewhere a unit
         text = _DEGREES.sub(r"(\\frac{\1\\pi}{180})", text)
-    text = _DEGREE.sub(" ", text)
+    if r"\circ" in text:
+        text = _TEMPERATURE.sub(lambda match: r"\text{ celsius}" if match[1] else r"\text{ fahrenheit}", text)
+        text = _DEGREE.sub(" ", text)
     text = unwrapped(text.strip())
     if (whole := _TEXT.fullmatch(text)) or (whole := _QUOTED.fullmatch(text)):
         text = whole[1].strip()
@@ -166,6 +183,8 @@ def tighten(text: str) -> str:
     text = _MIXED.sub(r"\1\\frac{\2}{\3}", text.replace(" ", "").replace("\0", " "))
     text = _THOUSANDS_IN_BRACES.sub(lambda match: match[0].replace(",", ""), text)
     text = _BARE_POINT.sub("0.", text)
+    if "=" in text:
+        text = _SEGMENT.sub(r"\1\2", text)
     if fraction := _SIMPLE_FRACTION.fullmatch(text):
         text = rf"{fraction[1]}\frac{{{fraction[2]}}}{{{fraction[3]}}}"
     return text

@@ -28,10 +28,24 @@ _NAMES = (
     "eighteen nineteen twenty"
 )
 _WORDS = {name: value for value, name in enumerate(_NAMES.split())}
+_TENS_NAMES = "thirty forty fifty sixty seventy eighty ninety"
+_TENS = {name: 10 * tens for tens, name in enumerate(_TENS_NAMES.split(), start=3)}
+_IN_WORDS = {**_WORDS, **_TENS, "hundred": 100, "one hundred": 100}
+_IN_WORDS |= {
+    f"{tens}{joint}{_NAMES.split()[unit]}": value + unit
+    for tens, value in {"twenty": 20, **_TENS}.items()
+    for unit in range(1, 10)
+    for joint in "- "
+}
 _BASE_WORDS = {name: base for name, base in _WORDS.items() if base > 1}
 _DIGITS = r"-?[0-9A-Za-z]+?(?:\.[0-9A-Za-z]+?)?"
 _BASE = rf"\(?(\d+|{'|'.join(_BASE_WORDS)})\)?"
 _BASED = re.compile(rf"(?:\(({_DIGITS})\)|({_DIGITS}))(?:_\{{(?:base)?{_BASE}\}}|_{_BASE}|,?\(?(?:in)?base{_BASE}\)?)")
+
+_COUNTED = re.compile(
+    rf"({'|'.join(sorted(_IN_WORDS, key=len, reverse=True))})(?=\s+(?!hundred|quarter)[a-z]{{3,}}(?: [a-z]+)*\.?$)",
+    re.I,
+)
 
 
 def number(text: str) -> Fraction | None:
@@ -49,9 +63,15 @@ def number(text: str) -> Fraction | None:
 
 
 def in_words(text: str) -> Fraction | None:
-    """The value of a number's name up to twenty, or None."""
-    value = _WORDS.get(text.strip().lower())
+    """The value of a number's name up to a hundred, or None."""
+    value = _IN_WORDS.get(text.strip().lower())
     return None if value is None else Fraction(value)
+
+
+def counted_in_words(text: str) -> str:
+    """`six ways` as `6 ways`; `six hundred` and `three quarters` stay."""
+    match = _COUNTED.match(text)
+    return f"{_IN_WORDS[match[1].lower()]}{text[match.end() :]}" if match else text
 
 
 def based(text: str) -> tuple[str, int] | None:

@@ -12,7 +12,9 @@ import re
 from lmx_metrics.math.latex import matching_braces
 
 _MIXED = re.compile(r"(?<![\d.}^_])(\d+)\\frac\{(\d+)\}\{(\d+)\}")
-_APART = re.compile(r"[\d.] [\d.]|\d\{\d|\}\{\d+\}\{|(?:^|[-+*=(,])\{[^{}]*\}[{\d(]|(?<![\d.])\.(?!\d)")
+_APART = re.compile(
+    r"[\d.] [\d.]|[\w)}]\\\{|\\\}[\w(]|\d\{\d|\}\{\d+\}\{|(?:^|[-+*=(,])\{[^{}]*\}[{\d(]|(?<![\d.])\.(?!\d)"
+)
 _NAME_BEFORE = re.compile(r"(?:[A-Za-z]|\\[A-Za-z]+)'*$")
 _ARGUMENTS = re.compile(r"\\(?:frac|d?binom|sqrt)(?:\[[^\]]*\])?$")
 _NUMERIC = re.compile(r"[\d)\]}]$")

@@ -174,6 +174,7 @@ def _relations(text: str) -> list[RealSet]:
     if len(parts := split(text, {r"\or"})) > 1:
         return _apart([_relations(part) for part in parts])
     parts = split(text, {",", ";", r"\and"})
+    only_together = len(split(text, {r"\and"})) == len(parts)
     if len(parts) == 1:
         read = _relation(text)
         return [read] if read else []
@@ -193,7 +194,7 @@ def _relations(text: str) -> list[RealSet]:
         atoms.append(read)
     if not atoms:
         return [RealSet((EVERYTHING,))]
-    return [*_together(atoms), *_apart([[atom] for atom in atoms])]
+    return _together(atoms) + ([] if only_together else _apart([[atom] for atom in atoms]))
 
 
 def _apart(parts: list[list[RealSet]]) -> list[RealSet]:

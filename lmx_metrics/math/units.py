@@ -42,6 +42,8 @@ _NAMES = {
     "yen": "jpy",
     "degree": "deg",
     "radian": "rad",
+    "celsius": "",
+    "fahrenheit": "",
     PERCENT: "pct percentage",
     "am": "",
     "pm": "",
@@ -49,6 +51,7 @@ _NAMES = {
     "": "unit",
 }
 _CANONICAL = {name: unit for unit, names in _NAMES.items() for name in [unit, *names.split()] if name}
+_IN_DEGREES = {"degree", "celsius", "fahrenheit"}
 _POWERS = {"square": 2, "sq": 2, "cubic": 3, "cu": 3}
 
 _TEXT_UNIT = re.compile(r"\\text\{([^{}]*)\}\s*(?:\^\s*\{?\s*(\d)\s*\}?)?\.?\s*$")
@@ -71,7 +74,7 @@ _CHANGING_WORDS = (
     "down factorial squared cubed choose mod modulo remainder plus minus over power to root base negative "
     "percent percentage hundred thousand million billion trillion dozen half halves third thirds fourth fourths fifth "
     "fifths sixth sixths seventh sevenths eighth eighths ninth ninths tenth tenths hundredth hundredths thousandth "
-    "thousandths sin cos tan cot sec csc ln log exp sqrt cis pi theta alpha beta"
+    "thousandths mille as sin cos tan cot sec csc ln log exp sqrt cis pi theta alpha beta"
 )
 _CHANGING = frozenset(_CHANGING_WORDS.split())
 _MULTIPLIERS = {"hundred": 2, "thousand": 3, "million": 6, "billion": 9, "trillion": 12}
@@ -155,4 +158,4 @@ def canonical(words: str, power: str | None = None, shortest: int = 1) -> str | 
 
 def compatible(one: str, other: str) -> bool:
     """Whether two units do not contradict each other."""
-    return one == other or not one or not other
+    return one == other or not one or not other or ("degree" in (one, other) and {one, other} <= _IN_DEGREES)

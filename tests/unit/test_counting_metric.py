@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+import re
+import time
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from lmx_metrics import counting
+from lmx_metrics.count_numbers import NUMBER_WORDS
 
 
 @pytest.mark.parametrize(
@@ -71,3 +74,51 @@ def test_by_count_counts_unparsed_answers_as_wrong():
     assert table[0]["mean_answer"] == 1.0
     assert str(table) == "0:0.00 2:0.50"
     assert counting.by_count([{"gold": 1, "accuracy": 0.0, "bias": None}])[0]["mean_answer"] is None
+
+
+PIECES = [
+    "first 1 ", "at first 3 but ", "between 1 and ", "1 + ", "- 1 ", "1, ", "(1) ", "1. a\n", "a: 1\n", "is 1, ",
+    "no \n", "not 1 ", "wait ", "oh ", "3 of ", "the 7 words ", "| 1 ", "\n", "<b>", "*\n", "**\n", "$", "1", "1.",
+    "1,1", "1/", "a", "a1", "_", " ", "\t", "(", "1 (a) ", "all of ", "total of ", "answer:\n", "```\n", "\\boxed{",
+    "is ", "?", "½", "fruits ",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("piece", PIECES)
+def test_the_time_is_linear_in_the_length(piece):
+    seconds = []
+    for length in (2_000, 16_000):
+        text = (piece * length)[:length]
+        seconds.append(min(_seconds(text) for _ in range(2)))
+    assert seconds[1] < 1
+    assert seconds[1] < 24 * seconds[0] + 0.02  # eight times as long; 64 where it is quadratic
+
+
+def _seconds(text):
+    begin = time.process_time()
+    counting.parse_count(text, "fruits", 7)
+    return time.process_time() - begin
+
+
+WORDS = [
+    "3", "7", "12", "four", "twenty-one", "0", "1.", "2)", "-", "or", "and", "of the", "words", "fruits", "tools",
+    "are", "there are", "not", "wait,", "so", "answer:", "total", "=", "+", "/", "%", "(", ")", "\n", ".", ",", "?",
+    "|", "one", "first", "but", "**", "at least", "10 words", "out of", "count", "```", "½", "1,000", "list", "is",
+    "2.5", "dozen",
+]  # fmt: skip
+
+
+@given(st.lists(st.sampled_from(WORDS), max_size=25).map(" ".join), st.sampled_from(["", "fruits"]))
+def test_no_number_is_made_up(text, category):
+    found = counting.parse_count(text, category)
+    named = {int(digits) for digits in re.findall(r"\d+", text)} | {0}
+    named |= {value for word, value in NUMBER_WORDS.items() if word in text} | ({21} if "twenty-one" in text else set())
+    assert found is None or found in named
+
+
+@given(
+    st.lists(st.sampled_from(["all", "of", "them", "are", "fruits", "the", "words", "but", "not", "5"]), max_size=12)
+)
+def test_the_length_of_the_list_is_only_said_by_words_for_all(words):
+    found = counting.parse_count(" ".join(words), "fruits", 9)
+    assert found in (None, 5) or (found == 9 and "all" in words)

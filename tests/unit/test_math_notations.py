@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from lmx_metrics.math.arithmetic import evaluated
 from lmx_metrics.math.boxes import boxes, corrects_itself, joined, last_boxed
-from lmx_metrics.math.equations import chain, common_name, named
+from lmx_metrics.math.equations import chain, named, names
 from lmx_metrics.math.equivalence import math_equal
 from lmx_metrics.math.gold import ALTERNATIVE, alternatives, gold_answer
 from lmx_metrics.math.products import explicit
@@ -132,8 +132,8 @@ def test_names_and_chains() -> None:
     assert chain("x+y=3+4=7") == ["3+4", "7"]
     assert chain("-x=5") == ["-x", "5"]
     assert chain(r"\sum_{k=1}^{n}k") == []
-    assert common_name("x_{1}=1,x_{2}=2") == "x"
-    assert common_name("x=1,y=2") is None
+    assert names("x_{1}=1,x_{2}=2") == {"x"}
+    assert names("x=1,y=2") == {"x", "y"}
 
 
 def test_boxes_that_belong_together() -> None:
