@@ -33,8 +33,8 @@ _COMPOUND = re.compile(
 _OF_TEXTS = _words(
     "eos bos pad unk sep mask cls think end stop start begin begins special first last next max min num number "
     "prefix suffix image audio video vision per ids index indices length len limit budget size "
-    "count class mode strategy classification fallback bad good boundary level kind delimiter separator newline reasoning "
-    "by eot eom eoh tool"
+    "count class mode strategy classification fallback bad good boundary level kind delimiter separator newline "
+    "reasoning by eot eom eoh tool"
 )
 _OF_TABLES = _words(
     "doc docs answer sort label field question target cache dict json group prompt foreign primary unique partition "
@@ -73,9 +73,9 @@ _SHAPES = re.compile(
 )
 # name=value, and "name": value as in JSON, YAML flow or a header; a bare colon is left to prose.
 _PAIR = re.compile(
-    r"(?P<name>[\"'][\w.-]{1,80}[\"']\s{0,9}[:=]|\b[A-Za-z][\w.-]{0,80}\s{0,9}=|"
-    r"\b(?i:x-[\w-]{1,80}|api-?key|(?:proxy-)?authorization|(?:set-)?cookie):)\s*"
-    r"(?P<value>\[redacted\]|\"[^\"]*\"|'[^']*'|(?<=ookie:)[^\n\"']+|(?<=ookie: )[^\n\"']+|"
+    r"(?P<name>[\"']\w[\w.-]{0,80}[\"']\s{0,9}[:=]|\b[A-Za-z][\w.-]{0,80}\s{0,9}=|"
+    r"(?<![\w\"'-])(?i:x-[\w-]{1,80}|api-?key|(?:proxy-)?authorization|(?:set-)?cookie):)\s*"
+    r"(?!did you mean)(?P<value>\[redacted\]|\"[^\"]*\"|'[^']*'|(?<=ookie:)[^\n\"']+|(?<=ookie: )[^\n\"']+|"
     r"(?:(?i:apikey|basic|bearer|digest|key|negotiate|token)\s+)?[^\s,;&\"'}\])]+)"
 )
 _FLAG = re.compile(r"(?P<name>(?<!\S)--?[A-Za-z][\w-]*\s+)(?P<value>[^\s-]\S*)")

@@ -155,6 +155,8 @@ def test_a_message_keeps_everything_but_the_secret():
         """lmx run --hf_hub_log_args token=[redacted] --gen_kwargs '{"api_key": "[redacted]"}' --token [redacted] """
         "export KEY=..."
     )
+    for ours in ("unknown flag '--api-key': did you mean '--samples'?", "unknown argument 'token': did you mean 'x'?"):
+        assert secrets.redact_text(ours) == ours
 
 
 def test_a_long_message_is_looked_through_in_no_time():
