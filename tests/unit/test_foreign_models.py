@@ -126,7 +126,7 @@ def test_a_damaged_model_is_one_line(tmp_path, config):
     folder = copy(tmp_path / "model", **(config or {}))
     if config is None:
         (folder / "model.safetensors").write_bytes(pickle.dumps(Evil()))
-    with pytest.raises(UserError, match="cannot load '.*model': its files are damaged, or need a package") as told:
+    with pytest.raises(UserError, match=r"cannot load '.*model': its files are damaged, or need a package") as told:
         AutoregressiveLM(str(folder))
     assert "\n" not in str(told.value)
 
