@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from lmx_metrics.math_answer import last_boxed
+from lmx_metrics.math.gold import gold_answer
 from lmx_plugins.errors import UserError, unknown
 from lmx_tasks.constraint50.utils import data_file
 
@@ -124,7 +124,7 @@ def _parse(line: bytes, where: str) -> dict[str, str]:
 
 
 def _check(row: dict[str, Any], where: str) -> dict[str, str]:
-    """Return the fields of a row, with the gold `answer` from its solution's last box."""
+    """Return the fields of a row, with the gold `answer` from its solution's boxes."""
     kept: dict[str, str] = {}
     for field in FIELDS:
         source = _RENAMED[field] if field not in row and field in _RENAMED else field
@@ -140,7 +140,7 @@ def _check(row: dict[str, Any], where: str) -> dict[str, str]:
         raise UserError(f"{where}: field 'level' must be one of {', '.join(LEVELS)}, not {kept['level']!r}")
     if kept["type"] not in SUBJECTS.values():
         raise unknown(f"{where}: field 'type'", kept["type"], SUBJECTS.values())
-    answer = last_boxed(kept["solution"])
+    answer = gold_answer(kept["problem"], kept["solution"])
     if answer is None:
         raise UserError(f"{where}: field 'solution' holds no answer: no \\boxed{{...}} that is closed and not empty")
     return {**kept, "answer": answer}
