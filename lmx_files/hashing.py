@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from lmx_files.reading import open_regular, reason
+from lmx_files.reading import open_following_links, reason
 from lmx_plugins.errors import UserError
 
 
@@ -16,7 +16,7 @@ def sha256(path: Path) -> str:
         UserError: it cannot be read.
     """
     digest = hashlib.sha256()
-    with open_regular(path) as file:
+    with open_following_links(path) as file:
         try:
             while block := file.read(1 << 20):
                 digest.update(block)

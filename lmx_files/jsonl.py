@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from lmx_files import atomic
-from lmx_files.reading import open_regular, reason
+from lmx_files.reading import open_following_links, reason
 from lmx_plugins.errors import UserError
 
 Last = Literal["ends", "skip", "take"]
@@ -45,7 +45,7 @@ def read_object(path: Path) -> dict[str, Any]:
     Raises:
         UserError: the file cannot be read or holds something else.
     """
-    with open_regular(path) as file:
+    with open_following_links(path) as file:
         try:
             raw = file.read()
         except OSError as error:
@@ -74,7 +74,7 @@ def numbered(
     Raises:
         UserError: the file cannot be read, is torn, or a line is no object; it names the line.
     """
-    with open_regular(path) as file:
+    with open_following_links(path) as file:
         number = 0
         try:
             for number, line in enumerate(file, 1):

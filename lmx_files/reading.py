@@ -13,8 +13,8 @@ LONGEST_NAME = 255
 """Bytes of a file's name on common file systems."""
 
 
-def open_regular(path: Path) -> BinaryIO:
-    """Open a regular file for reading bytes.
+def open_following_links(path: Path) -> BinaryIO:
+    """Open a regular file for reading bytes, or the one that a link leads to (`opening.open_regular` follows none).
 
     Raises:
         UserError: it is not there, may not be read, or is a folder, a pipe, a socket or a device.

@@ -23,21 +23,23 @@ def _words(text: str) -> frozenset[str]:
 
 _ALWAYS = _words(
     "auth authn authorization pat bearer credential credentials cred creds password passwords passwd passphrase pwd pw "
-    "secret secrets cookie jwt oauth"
+    "secret secrets cookie cookies jwt oauth passcode otp totp keytab"
 )
 _COMPOUND = re.compile(
-    r"\w*(?:passw(?:or)?d|secret|credential)\w*|(?:api|auth|access|private|ssh|hf|hub|my|user|client|bearer|session|refresh|"
+    r"\w*(?:passw(?:or)?[dt]|secret(?!ar)|credential)\w*|(?:api|auth|access|private|ssh|hf|hub|my|user|client|bearer|session|refresh|"
     r"server|service|github|openai|wandb|login|proxy)(?:key|token|pwd|pass)s?"
 )
 # `token` and `key` mean many things to a model. Beside these words they are no secret.
 _OF_TEXTS = _words(
     "eos bos pad unk sep mask cls think end stop start begin begins special first last next max min num number "
     "prefix suffix image audio video vision per ids index indices length len limit budget size "
-    "count class mode strategy classification fallback bad good boundary"
+    "count class mode strategy classification fallback bad good boundary level kind delimiter separator newline "
+    "reasoning by eot eom eoh tool"
 )
 _OF_TABLES = _words(
     "doc docs answer sort label field question target cache dict json group prompt foreign primary unique partition "
-    "public num value values dim dims head heads size name column input output choice choices item"
+    "public num value values dim dims head heads size name column input output choice choices item text image gold "
+    "fewshot context response metric kv keep pattern message messages lora"
 )
 _KEY_SET = _words("access api auth authn hf hub bearer refresh session secret github gitlab wandb openai")
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
@@ -45,21 +47,36 @@ _NO_SECRET = frozenset({"", "true", "false", "none", "null", "yes", "no", "0", "
 _NUMBER = re.compile(r"[-+]?[\d.]+(?:[eE][-+]?\d+)?")
 _SPECIAL_TOKEN = re.compile(r"<.*>|\[[A-Z_ ]+\]", re.DOTALL)
 
-# user:password@host in an address; a port and a path before an @ are none.
+# `pass` is a word of counting too, as in pass@k.
+_COUNTED = _words("at first k max min n num one per second two")
+
+# user:password@host in an address; a port and a path before an @ are none. Repeats are bounded here and below, so that
+# the time grows with the length of a text and not with its square.
 _ADDRESS = re.compile(
-    r"(?P<scheme>\b[A-Za-z][A-Za-z0-9+.-]*://)(?:[^\s/@:?#]*:(?!\d+(?:[/?#]|$))[^\s@]+|[^\s/@:?#]+)@(?=[\w\[])"
-    r"|(?<![\w/:.@-])[\w.+-]+:[^\s/@:]{3,}@(?=(?:[\w-]+\.)+[A-Za-z]{2,}\b|localhost\b|\d+\.\d+\.\d+\.\d+)"
+    r"(?P<scheme>\b[A-Za-z][A-Za-z0-9+.-]{0,20}://)"
+    r"(?:[^\s/@:?#]{0,80}:(?!\d+(?:[/?#]|$))[^\s@]{1,200}|[^\s/@:?#]{1,200})@(?=[\w\[])"
+    r"|(?<![\w/:.@-])[\w.+-]{1,80}:[^\s/@:]{3,200}@(?=(?:[\w-]+\.)+[A-Za-z]{2,}\b|localhost\b|\d+\.\d+\.\d+\.\d+|"
+    r"[\w-]+:\d{2,5}\b)"
 )
+# What is no word: letters in both cases after the first, digits, or base64's padding.
+_NO_WORD = r"(?=[A-Za-z._~+/-]*[0-9=]|[A-Za-z._~+/-]+[A-Z])"
 _SHAPES = re.compile(
-    r"(?<![A-Za-z0-9])(?:hf_[A-Za-z0-9]{12,}|sk-[A-Za-z0-9_-]{12,}|gh[pousr]_[A-Za-z0-9]{20,}|github_pat_\w{20,}|"
-    r"glpat-[\w-]{16,}|xox[abeoprs]-[\w-]{10,}|AKIA[0-9A-Z]{16}|AIza[\w-]{30,}|"
-    r"eyJ[\w-]{10,}\.[\w-]{10,}\.[\w-]*|npm_[A-Za-z0-9]{30,}|pypi-[\w-]{30,})"
-    r"|\b(?:Bearer|Basic)\s+[A-Za-z0-9._~+/=-]{8,}|-----BEGIN [A-Z ]*PRIVATE KEY-----[^-]*"
+    r"(?<![A-Za-z0-9])(?:hf_[A-Za-z0-9]{12,}|api_org_[A-Za-z0-9]{12,}|"
+    r"sk-(?:(?:admin|ant|live|lf|or|proj|svcacct|test)-)?(?:[A-Za-z0-9_]{12,200}|(?=[A-Za-z_-]{0,80}\d)[\w-]{12,200})|"
+    r"gh[pousr]_[A-Za-z0-9]{20,}|github_pat_\w{20,}|"
+    r"glpat-[\w-]{16,}|xox[abeoprs]-[\w-]{10,}|(?:AKIA|ASIA)[0-9A-Z]{16}|AIza[\w-]{30,}|ya29\.[\w-]{20,500}|"
+    r"(?:gsk|r8)_[A-Za-z0-9]{30,}|(?:nvapi|pplx|xai)-[\w-]{30,}|dapi[0-9a-f]{32}|SG\.[\w-]{16,}\.[\w-]{16,}|"
+    r"tskey-\w+-[\w-]{8,}|eyJ[\w-]{10,}\.[\w-]{10,}\.[\w-]*|npm_[A-Za-z0-9]{30,}|pypi-[\w-]{30,})"
+    rf"|\b(?:Bearer\s+|(?i:bearer|basic)\s+{_NO_WORD})[A-Za-z0-9._~+/=-]{{8,}}"
+    r"|-----BEGIN [A-Z ]*PRIVATE KEY-----[^-]*"
+    r"|(?<=hooks\.slack\.com/services/)[\w/]{20,}|(?<=/api/webhooks/)\d+/[\w-]{20,}|(?<=[?&]sig=)[^\s&\"']+"
 )
 # name=value, and "name": value as in JSON, YAML flow or a header; a bare colon is left to prose.
 _PAIR = re.compile(
-    r"(?P<name>[\"'][\w.-]+[\"']\s*:|\b[A-Za-z][\w.-]*\s*=|"
-    r"\b(?:[Xx]-[\w-]+|[Aa]pi-[Kk]ey|[Aa]uthorization|[Cc]ookie):)\s*(?P<value>\[redacted\]|\"[^\"]*\"|'[^']*'|[^\s,;&\"'}\])]+)"
+    r"(?P<name>[\"']\w[\w.-]{0,80}[\"']\s{0,9}[:=]|\b[A-Za-z][\w.-]{0,80}\s{0,9}=|"
+    r"(?<![\w\"'-])(?i:x-[\w-]{1,80}|api-?key|(?:proxy-)?authorization|(?:set-)?cookie):)\s*"
+    r"(?!did you mean)(?P<value>\[redacted\]|\"[^\"]*\"|'[^']*'|(?<=ookie:)[^\n\"']+|(?<=ookie: )[^\n\"']+|"
+    r"(?:(?i:apikey|basic|bearer|digest|key|negotiate|token)\s+)?[^\s,;&\"'}\])]+)"
 )
 _FLAG = re.compile(r"(?P<name>(?<!\S)--?[A-Za-z][\w-]*\s+)(?P<value>[^\s-]\S*)")
 
@@ -74,7 +91,7 @@ def is_secret_name(name: object) -> bool:
     if words[-1:] in (["env"], ["file"], ["path"]):  # it names where the secret is
         return False
     found = set(words)
-    if found & _ALWAYS or any(map(_COMPOUND.fullmatch, found)) or words[-1:] == ["pass"]:
+    if found & _ALWAYS or any(map(_COMPOUND.fullmatch, found)) or (words[-1:] == ["pass"] and not found & _COUNTED):
         return True
     if "token" in found and not found & _OF_TEXTS:
         return True
@@ -133,7 +150,10 @@ def redact_text(text: str) -> str:
         if secret in text:
             text = text.replace(secret, REDACTED)
     text = _ADDRESS.sub(lambda match: f"{match['scheme'] or ''}{REDACTED}@", text)
-    return _FLAG.sub(_pair, _PAIR.sub(_pair, _SHAPES.sub(REDACTED, text)))
+    text = _SHAPES.sub(REDACTED, text)
+    for match in reversed(list(_secret_pairs(text))):
+        text = _without(match, text)
+    return _FLAG.sub(lambda match: _without(match) if _is_pair_secret(match) else match[0], text)
 
 
 def key_from(variable: str) -> str:
@@ -186,22 +206,38 @@ def _in_text(text: str, where: str, depth: int) -> Iterator[str]:
         if isinstance(inner, (dict, list)):
             yield from _found(inner, "", where, depth + 1)
             return
-    for match in _PAIR.finditer(text):
-        name, value = _name_of(match), match["value"].strip("\"'")
-        if is_secret_name(name) and is_secret(name, value):
-            yield f"{where}.{name}" if where else name
+    for match in _secret_pairs(text):
+        name = _name_of(match)
+        yield f"{where}.{name}" if where else name
+
+
+def _secret_pairs(text: str) -> Iterator[re.Match[str]]:
+    """Find pairs whose value is a secret; what is none may hold one, as ``url=https://host/?token=...`` does."""
+    at = 0
+    while match := _PAIR.search(text, at):
+        secret = _is_pair_secret(match)
+        at = match.end() if secret else match.start("value")
+        if secret:
+            yield match
+
+
+def _is_pair_secret(match: re.Match[str]) -> bool:
+    name = _name_of(match)
+    return is_secret_name(name) and is_secret(name, match["value"].strip("\"'"))
 
 
 def _name_of(match: re.Match[str]) -> str:
     return match["name"].strip(" \t=:\"'-")
 
 
-def _pair(match: re.Match[str]) -> str:
-    name, value = _name_of(match), match["value"]
-    if not is_secret_name(name) or not is_secret(name, value.strip("\"'")):
-        return match[0]
+def _without(match: re.Match[str], text: str | None = None) -> str:
+    """Return the matched text, or all of `text` that it is in, without the value."""
+    value = match["value"]
     quote = value[0] if value[0] in "\"'" else ""
-    return f"{match[0][: match.start('value') - match.start()]}{quote}{REDACTED}{quote}"
+    start, end = match.span("value")
+    offset = match.start() if text is None else 0
+    text = match[0] if text is None else text
+    return f"{text[: start - offset]}{quote}{REDACTED}{quote}{text[end - offset :]}"
 
 
 def _of_environment() -> list[str]:

@@ -104,22 +104,16 @@ def tolerant_output() -> None:
             stream.reconfigure(errors="replace")
 
 
-class _PlainRecords(logging.Filter):
-    """Cleans what a handler is about to print; a record's own attributes stay for handlers that keep files."""
+class _PlainRecord(logging.LogRecord):
+    """A record whose message, for whatever handler, steers no terminal and holds no secret that shows."""
 
-    def filter(self, record: logging.LogRecord) -> logging.LogRecord | bool:  # type: ignore[override]
-        try:
-            message = record.getMessage()
-        except Exception:  # a wrong format: the handler tells of it
-            return True
-        clean = secrets.redact_text(plain(message))
-        if clean != message:
-            record.msg, record.args = clean, ()
-        return True
+    def getMessage(self) -> str:  # noqa: N802
+        return secrets.redact_text(plain(super().getMessage()))
 
 
 def filter_logging() -> None:
-    """Clean the messages of all handlers that the root logger has, from whatever library they come."""
-    for handler in logging.getLogger().handlers:
-        if not any(isinstance(one, _PlainRecords) for one in handler.filters):
-            handler.addFilter(_PlainRecords())
+    """Clean the messages of all loggers and handlers, present and to come: lm_eval's and transformers' have their own.
+
+    For a process whose command line is ours or lm_eval's; a program that imports lmx keeps its logging.
+    """
+    logging.setLogRecordFactory(_PlainRecord)

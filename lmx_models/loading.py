@@ -36,13 +36,33 @@ def quiet_loading(name: str) -> Iterator[None]:
         raise UserError(
             f"cannot load {name!r}: {first}. Name a folder with safetensors, a Hub id, or one of `lmx models`"
         ) from error
-    except (ValueError, ImportError) as error:
-        if "trust_remote_code" not in str(error) and "custom code" not in str(error):
+    except Exception as error:
+        if isinstance(error, (ValueError, ImportError)) and any(
+            words in str(error) for words in ("trust_remote_code", "custom code")
+        ):
+            raise UserError(
+                f"cannot load {name!r}: it comes with code of its own, which is not run, and transformers has no class "
+                "for it. Name a model of a class that transformers has"
+            ) from error
+        if isinstance(error, (UserError, MemoryError, torch.OutOfMemoryError)) or not _from_reading_files(error):
             raise
+        what = " ".join(str(error).split())[:300]
         raise UserError(
-            f"cannot load {name!r}: it comes with code of its own, which is not run, and transformers has no class for "
-            "it. Name a model of a class that transformers has"
+            f"cannot load {name!r}: its files are damaged, or need a package that is not installed "
+            f"({type(error).__name__}: {what})"
         ) from error
+
+
+def _from_reading_files(error: BaseException) -> bool:
+    """Whether an error was raised while transformers read a configuration, a tokenizer or a model."""
+    trace, entered = error.__traceback__, False
+    while trace is not None:
+        entered = entered or (
+            trace.tb_frame.f_code.co_name in ("from_pretrained", "from_dict")
+            and "transformers" in Path(trace.tb_frame.f_code.co_filename).parts
+        )
+        trace = trace.tb_next
+    return entered
 
 
 def tokenizer_from(pretrained: str, cls: Any = transformers.AutoTokenizer, **kwargs: Any) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -51,11 +51,9 @@ def foreign_code(folder: Path, config: dict[str, Any] | None = None) -> str:
     Many published models name code that transformers has had since: they are loaded by its own classes.
     """
     config = _json(folder / "config.json") if config is None else config
-    for field in ("attn_implementation", "_attn_implementation", "experts_implementation"):
-        values = config.get(field)
-        for value in values.values() if isinstance(values, dict) else [values]:
-            if "/" in str(value):
-                return f"names a repository of code in its config.json ({field}: {str(value)[:60]!r}), which is not run"
+    for field, value in _implementations(config):
+        if "/" in value:
+            return f"names a repository of code in its config.json ({field}: {value[:60]!r}), which is not run"
     tokenizer = _json(folder / "tokenizer_config.json")
     if not config.get("auto_map") and not tokenizer.get("auto_map"):
         return ""
@@ -73,6 +71,15 @@ def foreign_code(folder: Path, config: dict[str, Any] | None = None) -> str:
     if tokenizer.get("auto_map") and all(tokenizer_class_from_name(n) is None for n in (name, f"{name}Fast")):
         return f"{_CODE}, and transformers does not know its tokenizer {name[:40]!r}"
     return ""
+
+
+def _implementations(config: Any, field: str = "", depth: int = 0) -> Iterator[tuple[str, str]]:
+    """Yield the settings that name an implementation (of attention, of experts), of the model and of its parts."""
+    if isinstance(config, dict) and depth < 20:
+        for key, value in config.items():
+            yield from _implementations(value, key if "implementation" in key else field, depth + 1)
+    elif field:
+        yield field, str(config)
 
 
 def _json(path: Path) -> dict[str, Any]:

@@ -180,6 +180,7 @@ def _is_jsonl(path: Path, samples: Any) -> bool:
 def _failing_when_lost(original: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(original)
     def execute(self: Any, *args: Any, **kwargs: Any) -> Any:
+        terminal.filter_logging()
         outcome = original(self, *args, **kwargs)
         if lost:
             what = " and ".join(lost)

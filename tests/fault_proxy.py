@@ -40,6 +40,9 @@ WRONG: dict[str, bytes] = {
     "ids-range": b'{"choices": [{"text": "x", "token_ids": [999999999]}]}',
     "ids-none": b'{"choices": [{"text": "x", "token_ids": []}]}',
     "aborted": b'{"choices": [{"text": "x", "finish_reason": "abort"}]}',
+    "no-text": b'{"choices": [{}]}',
+    "chat": b'{"choices": [{"index": 0, "message": {"role": "assistant", "content": "x"}}]}',
+    "other-index": b'{"choices": [{"index": 1, "text": "x"}]}',
     "binary": bytes(range(256)) * 8,
     "nothing": b"",
 }

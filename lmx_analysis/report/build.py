@@ -16,7 +16,7 @@ from lmx_analysis.report.pack import Chunk, bytes_chunk, csp_hash, json_chunk
 from lmx_analysis.report.samples import TaskTable, read_samples
 from lmx_analysis.timing import side_by_side, span_of
 from lmx_files import atomic
-from lmx_files.reading import open_regular, reason
+from lmx_files.reading import open_following_links, reason
 from lmx_files.runs import Run, find_runs
 from lmx_plugins.errors import UserError
 
@@ -170,5 +170,5 @@ def _binary(table: TaskTable) -> list[bool]:
 
 
 def _lines(path: Path) -> int:
-    with open_regular(path) as file:
+    with open_following_links(path) as file:
         return sum(1 for _ in file)

@@ -223,6 +223,8 @@ class Endpoint:
             raise _FailedError(f"HTTP {answer.status} ({self._said(answer)})", seconds_of(answer.retry_after))
         if answer.status >= 300:
             raise self._refused(path, answer.status, self._said(answer))
+        if answer.status in (204, 205, 206):  # without content, or with a part of it, although all was asked for
+            raise _FailedError(f"HTTP {answer.status}")
         try:
             return read(answer.data)
         except UnfitError as error:

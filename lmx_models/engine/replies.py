@@ -45,6 +45,7 @@ class _Logprobs(TypedDict, total=False):
 
 
 class _Choice(TypedDict, total=False):
+    index: int | None
     text: str | None
     finish_reason: str | None
     logprobs: _Logprobs | None
@@ -78,7 +79,7 @@ def most_bytes(body: Mapping[str, Any] | None) -> int:
 
 
 def read_completion(data: bytes, body: Mapping[str, Any], vocabulary: int | None) -> dict[str, Any]:
-    """Return a completion's choices and usage, checked against the request that it answers.
+    """Return a completion's one choice and its usage, checked against the request that it answers.
 
     Lone surrogates and bytes that are no UTF-8 become U+FFFD. Counts are brought into the range that the request
     allows: completion tokens up to those asked for, prompt tokens up to one a byte.
@@ -91,8 +92,11 @@ def read_completion(data: bytes, body: Mapping[str, Any], vocabulary: int | None
             or not one list a token, or a text that the server says it broke off.
     """
     reply = _validated(_COMPLETION, data, "choices")
-    for choice in reply["choices"]:
-        _check_choice(choice, vocabulary)
+    choice = next((one for one in reply["choices"] if not one.get("index")), None)
+    if choice is None:
+        raise UnfitError("the answer has no choice of index 0, and one was asked for")
+    _check_choice(choice, vocabulary)
+    reply["choices"] = [choice]
     usage = reply.get("usage") or {}
     most = {"prompt_tokens": _size(body["prompt"]) + 64, "completion_tokens": int(body["max_tokens"])}
     reply["usage"] = {
@@ -112,6 +116,8 @@ def _is_name(name: object) -> bool:
 
 
 def _check_choice(choice: dict[str, Any], vocabulary: int | None) -> None:
+    if "text" not in choice and not choice.get("token_ids"):
+        raise UnfitError("the answer's choice has no text")
     if choice.get("finish_reason") in ("abort", "error"):
         raise UnfitError(f"the server broke the text off (finish_reason {choice['finish_reason']})")
     ids = choice.get("token_ids")

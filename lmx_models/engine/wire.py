@@ -41,6 +41,10 @@ class Wire:
         self._client, self._timeout = client, timeout
         self._deadline = _Deadline()
         client.headers["Accept-Encoding"] = "gzip"
+        # Not `client.build_request`, which merges addresses, headers and cookies anew each time.
+        self._headers = client.headers.copy()
+        self._extensions = {"timeout": client.timeout.as_dict()}
+        self._addresses: dict[str, httpx.URL] = {}
         # httpx has time-outs for each read only, so a body that drips would go on for ever; its pools take a network
         # backend, but only httpcore's constructor does so in public.
         for transport in (client._transport, *client._mounts.values()):
@@ -59,7 +63,9 @@ class Wire:
             TooLongError: the answer is longer. httpx.HTTPError, zlib.error: it did not come, or not whole.
         """
         self._deadline.start(self._timeout)
-        response = self._client.send(self._client.build_request(method, url, json=body), stream=True)
+        address = self._addresses.get(url) or self._addresses.setdefault(url, httpx.URL(url))
+        request = httpx.Request(method, address, headers=self._headers, json=body, extensions=self._extensions.copy())
+        response = self._client.send(request, stream=True)
         try:
             failed = response.status_code >= 300
             data = _content(response, most_of_error if failed else most, failed)

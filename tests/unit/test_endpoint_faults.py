@@ -104,6 +104,21 @@ def test_messages_of_servers_steer_no_terminal(monkeypatch):
     assert endpoint.context() is None
 
 
+def test_of_several_choices_the_first_by_its_index_counts():
+    for indices in ([1, 0], [0, 0], [None, 1], [2, None, 0]):
+        choices = [{"index": i, "text": f"{i}"} for i in indices]
+        reply = read_completion(json.dumps({"choices": choices}).encode(), BODY, None)
+        assert [one["text"] for one in reply["choices"]] == [f"{next(i for i in indices if not i)}"]
+
+
+@pytest.mark.parametrize("status", [204, 205, 206])
+def test_a_part_of_an_answer_is_none(status, monkeypatch):
+    endpoint = Endpoint(Address("http://localhost:1/v1", "m"), Access(patience=0.01))
+    monkeypatch.setattr(endpoint._wire, "fetch", _answers(status, json.dumps(CANNED).encode()))
+    with pytest.raises(UserError, match=f"HTTP {status}"):
+        endpoint.complete(BODY)
+
+
 def _answers(status, data):
     from lmx_models.engine.wire import Answer
 

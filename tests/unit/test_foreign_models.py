@@ -108,12 +108,27 @@ def test_a_model_of_a_known_class_loads_without_the_code_it_brings(tmp_path):
     [
         ({"attn_implementation": "somebody/kernels"}, "names a repository of code"),
         ({"_attn_implementation": {"": "somebody/kernels"}}, "names a repository of code"),
+        ({"_experts_implementation": "somebody/kernels"}, "names a repository of code"),
+        ({"text_config": {"attn_implementation": {"a": "somebody/kernels"}}}, "names a repository of code"),
         ({"transformers_weights": "adapter_model.bin"}, "names weights that are no safetensors"),
     ],
 )
 def test_a_configuration_that_leads_to_code_or_pickles_is_refused(tmp_path, config, what):
     with pytest.raises(UserError, match=what):
         zoo.resolve(str(copy(tmp_path / "model", **config)))
+
+
+@pytest.mark.parametrize(
+    "config", [{"quantization_config": "x"}, {"quantization_config": {"quant_method": "gptq", "bits": 4}},
+               {"rope_parameters": {"rope_type": "odd"}}, {"hidden_size": 100_000}, {"dtype": "os.system"}, None]
+)  # fmt: skip
+def test_a_damaged_model_is_one_line(tmp_path, config):
+    folder = copy(tmp_path / "model", **(config or {}))
+    if config is None:
+        (folder / "model.safetensors").write_bytes(pickle.dumps(Evil()))
+    with pytest.raises(UserError, match=r"cannot load '.*model': its files are damaged, or need a package") as told:
+        AutoregressiveLM(str(folder))
+    assert "\n" not in str(told.value)
 
 
 @pytest.mark.parametrize("part", ["pytorch_model.bin", "../model.safetensors", "/etc/x.safetensors", 5])

@@ -34,16 +34,37 @@ def test_what_people_write_gets_through():
     assert terminal.plain("windows\r\nlines") == "windows\nlines"
 
 
-def test_log_messages_are_cleaned_and_secrets_left_out():
+@pytest.fixture
+def records():
+    """The factory of log records, put back afterwards."""
+    before = logging.getLogRecordFactory()
+    yield
+    logging.setLogRecordFactory(before)
+
+
+@pytest.mark.parametrize("name", ["", "lm_eval", "transformers", "somebody.else.s"])
+def test_log_messages_are_cleaned_and_secrets_left_out(name, records):
+    """lm_eval's and transformers' loggers have handlers of their own, and some come later."""
     out = io.StringIO()
-    handler, root = logging.StreamHandler(out), logging.getLogger()
-    root.addHandler(handler)
+    terminal.filter_logging()
+    handler, logger = logging.StreamHandler(out), logging.getLogger(name)
+    logger.addHandler(handler)
     try:
-        terminal.filter_logging()
-        logging.getLogger("lmx_models.x").warning("%s said %s", "\x1b]0;x\x07server", "token=abcdefg")
+        logging.getLogger(f"{name or 'lmx_models'}.x").error("%s said %s", "\x1b]0;x\x07server", "token=abcdefg")
     finally:
-        root.removeHandler(handler)
+        logger.removeHandler(handler)
     assert out.getvalue() == "\ufffdserver said token=[redacted]\n"
+
+
+def test_plain_lm_eval_logs_neither_secrets_nor_sequences(records):
+    from lm_eval._cli.harness import HarnessCLI
+
+    assert logging.getLogRecordFactory() is logging.LogRecord
+    with pytest.raises(AttributeError):
+        HarnessCLI.execute(None, None)
+    assert logging.getLogRecordFactory()("x", 40, "", 0, "token=%s", ("abcdefg",), None).getMessage() == (
+        "token=[redacted]"
+    )
 
 
 def test_an_output_that_lacks_a_character_shows_a_question_mark(monkeypatch):

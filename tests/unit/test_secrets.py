@@ -1,6 +1,7 @@
 """Secrets by name and by shape: what is refused, what is left out of a text, and what only looks like one."""
 
 import json
+import time
 
 import pytest
 
@@ -46,6 +47,25 @@ SECRETS = [
     "session_token=fooo",
     "user_token=abcd",
     "db_pass=abcd",
+    "base=openai:https://h/v1?token=abcd",
+    "url=https://h/x#access_token=abcd",
+    "url=https://acc.blob.core.windows.net/c?sig=abcd%3D",
+    "webhook=https://hooks.slack.com/services/T00000000/B00000000/XXXXXXXXXXXXXXXXXXXXXXXX",
+    "connection=AccountKey=abcd",
+    "header=X-Api-Key: abcd",
+    "header=authorization: token abcdefghij",
+    "header=Cookie: sid=abcd",
+    "header=api-key: abcd",
+    '"token"=abcd',
+    "passcode=abcd",
+    "any=basic dXNlcjpwYXNz",
+    "any=bearer abc0123456",
+    "any=me:hunter2@gpu1:8000",
+    "any=gsk_abcdefghijklmnopqrstuvwxyz0123456789",
+    "any=xai-abcdefghijklmnopqrstuvwxyz0123456789",
+    "any=ASIAIOSFODNN7EXAMPLE",
+    "any=ya29.abcdefghijklmnopqrstuvwxyz",
+    "any=sk-ant-api03-abcd-efgh",
 ]
 SETTINGS = [
     "pretrained=x",
@@ -94,6 +114,17 @@ SETTINGS = [
     "model=ollama:llama3:8b",
     "user_token=<|user|>",
     "pad_token=[PAD]",
+    "secretary=foo",
+    "k_pass=5",
+    "text_key=text",
+    "image_key=image",
+    "token_level=sentence",
+    "separator_token=|",
+    "pretrained=org/sk-learn-model-long-name",
+    "system=Basic instructions follow",
+    "system=a bearer certificate",
+    "image=registry:5000/foo@sha256:abc",
+    "monkey=abcd",
 ]
 
 
@@ -124,6 +155,15 @@ def test_a_message_keeps_everything_but_the_secret():
         """lmx run --hf_hub_log_args token=[redacted] --gen_kwargs '{"api_key": "[redacted]"}' --token [redacted] """
         "export KEY=..."
     )
+    for ours in ("unknown flag '--api-key': did you mean '--samples'?", "unknown argument 'token': did you mean 'x'?"):
+        assert secrets.redact_text(ours) == ours
+
+
+def test_a_long_message_is_looked_through_in_no_time():
+    begun = time.process_time()
+    for text in ("a." * 50_000, "a" * 100_000, '"a' * 50_000, "a = " * 25_000, "x-" * 50_000, "a:b@" * 25_000):
+        secrets.redact_text(text)
+    assert time.process_time() - begun < 5
 
 
 def test_secrets_of_the_environment_are_left_out_of_messages(monkeypatch):
