@@ -2,6 +2,7 @@
 
 import argparse
 import inspect
+from types import SimpleNamespace
 
 import pytest
 
@@ -36,14 +37,14 @@ def test_unknown_tasks_are_refused_before_anything_is_loaded(monkeypatch):
     from lm_eval.config.evaluate_config import EvaluatorConfig
 
     from lmx_plugins import bridge
-    from lmx_runs.run import _from_configuration
+    from lmx_runs.run import _mistake
 
     monkeypatch.setattr(bridge, "with_built_in_tasks", False)
     config = EvaluatorConfig(tasks=["no_such_task"])
     with pytest.raises((ValueError, KeyError), match="no_such_task") as error:
         config.process_tasks().load(config.tasks)
     assert error.type is (ValueError if IS_0_4 else KeyError)
-    assert _from_configuration(error.value), "lmx run shows this mistake with a traceback."
+    assert _mistake(error.value, SimpleNamespace(model="ar")), "lmx run shows this mistake with a traceback."
 
 
 def test_likelihoods_are_handed_to_the_cache_hook_one_by_one():
