@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from lmx_metrics import math_worker
 from lmx_metrics.aggregation import average
 from lmx_metrics.math_scoring import breakdown, score
-from lmx_tasks.constraint50.utils import data_file
+from lmx_tasks.common import data_file
 from lmx_tasks.math import data
 
 if TYPE_CHECKING:
