@@ -1,8 +1,8 @@
 """Lets tasks know how many tokens a likelihood is of, which lm_eval's results do not say.
 
-A task sets `WANTED` on its requests. Around an evaluation the model's `loglikelihood` then hands those back as `Counted`:
-the same number, with the tokens of the continuation as lm_eval cuts it (`_encode_pair`). It wraps the outermost method,
-so likelihoods out of a journal or lm_eval's cache are counted too.
+A task sets `WANTED` on its requests. Around an evaluation the model's `loglikelihood` then hands those back as
+`Counted`: the same number, with the tokens of the continuation as lm_eval cuts it (`_encode_pair`). It wraps the
+outermost method, so likelihoods out of a journal or lm_eval's cache are counted too.
 """
 
 from __future__ import annotations

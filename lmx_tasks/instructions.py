@@ -1,7 +1,7 @@
 """What tasks of instructions share: a definition, examples and an input as the prompt; overlap or loss as the score.
 
-A document has `id`, `task`, `category`, `definition`, `question` (the input between its labels), `references` (texts) and
-`examples` (`question` and `answer`, from the task's own positive examples).
+A document has `id`, `task`, `category`, `definition`, `question` (the input between its labels), `references` (texts)
+and `examples` (`question` and `answer`, from the task's own positive examples).
 """
 
 from __future__ import annotations

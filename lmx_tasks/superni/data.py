@@ -10,6 +10,7 @@ from lmx_plugins.errors import UserError
 from lmx_tasks import instructions
 from lmx_tasks.common import data_file, or_gzipped
 from lmx_tasks.instructions import input_of, objects_of, stopped, text_of, texts_of
+from lmx_tasks.prepared import PLAIN, verified
 
 HERE = Path(__file__).resolve().parent
 KEY = "Task"
@@ -23,13 +24,13 @@ def tasks(data_dir: Any) -> list[tuple[str, dict[str, Any]]]:
     Raises:
         UserError: there is no such file, or a task in it is damaged.
     """
-    path = data_file(NAME, "test.jsonl", _NOWHERE, data_dir)
+    path = data_file(NAME, PLAIN, _NOWHERE, data_dir)
     if path is _NOWHERE:
         raise UserError(
             "superni: its data do not come with the package. Get them with `lmx data prepare superni SOURCE -o FOLDER` "
             'and give --metadata \'{"data_dir": "FOLDER"}\', or run superni_mini, which needs none'
         )
-    return instructions.read_tasks(or_gzipped(path), KEY)
+    return instructions.read_tasks(verified(or_gzipped(path)), KEY)
 
 
 def mini(data_dir: Any) -> list[tuple[str, dict[str, Any]]]:

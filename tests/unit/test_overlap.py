@@ -122,6 +122,6 @@ def test_the_breakdown_averages_what_there_is_and_counts_the_rest() -> None:
     ]
     a, b = overlap.breakdown(items)
     assert a == {"domain": "a", "n": 1, "rougeL_unicode": 10.0, "unscorable": 1}
-    assert (b["n"], b["n_rougeL"], b["rougeL"], b["rougeL_unicode"], b["unscorable"]) == (3, 2, 75.0, 50.0, 1)
+    assert (b["n"], b["rougeL_n"], b["rougeL"], b["rougeL_unicode"], b["unscorable"]) == (3, 2, 75.0, 50.0, 1)
     assert b["rougeL_stderr"] == pytest.approx(25.0), "sample deviation 35.4 over the square root of two"
     assert overlap.total([0.0, 1.0, 1.0]) == 2.0
