@@ -38,7 +38,7 @@ def members(source: Path, wanted: Wanted) -> Iterator[tuple[str, bytes]]:
 
     Raises:
         UserError: there is no such source or it cannot be read; an archive that is cut off, that has a member whose
-            name leaves the folder, a link, a device, two members of a name, or that grows more than `MOST_GROWTH` times.
+            name leaves the folder, a link, a device, two members of a name, or that grows over `MOST_GROWTH` times.
     """
     if source.is_dir():
         yield from _in_folder(source, wanted)
@@ -138,11 +138,11 @@ class _Metered:
 
 def _unpacked(file: IO[bytes], start: bytes) -> IO[bytes]:
     if start.startswith(b"\x1f\x8b"):
-        return gzip.open(file)  # type: ignore[return-value]
+        return gzip.open(file)
     if start.startswith(b"BZh"):
-        return bz2.open(file)  # type: ignore[return-value]
+        return bz2.open(file)
     if start.startswith(b"\xfd7zXZ"):
-        return lzma.open(file)  # type: ignore[return-value]
+        return lzma.open(file)
     return file
 
 

@@ -173,10 +173,11 @@ def _tasks(kind: Upstream, path: Path, wanted: list[str] | None) -> Iterator[tup
         seen[task] = where
         yield task, raw, where, 0 if kind.subtasks else len(listed or ())
     missing = [name for name in listed or () if not any(kind.listed(task, [name]) for task in seen)]
-    if seen and missing:
+    if missing:
         raise UserError(
             f"{path} lacks {len(missing)} of {len(listed or ())} tasks ({', '.join(missing[:3])}"
             f"{', ...' if len(missing) > 3 else ''}): complete it, or name the tasks that you want with --tasks FILE"
+            f"{'' if seen else f' ({kind.hint})'}"
         )
 
 
