@@ -81,8 +81,12 @@ def _scorer(unicode: bool) -> Any:
 
 def _rouge(reference: str, text: str, unicode: bool) -> tuple[float, float]:
     """Return the F measures of ROUGE-1 and ROUGE-L, from 0 to 1; the same words have the same values."""
-    words, published = _words(reference, unicode), (_words(reference, False), _words(text, False))
-    if unicode and (words, _words(text, True)) == published:
+    gold, given = _words(reference, unicode), _words(text, unicode)
+    if set(gold).isdisjoint(given):
+        return 0.0, 0.0  # what the scorer would say after filling its table
+    if gold == given:
+        return 1.0, 1.0
+    if unicode and (gold, given) == (_words(reference, False), _words(text, False)):
         unicode = False
     return _of(reference, text, unicode)
 
