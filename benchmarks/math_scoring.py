@@ -5,7 +5,8 @@ r"""How well and how fast MATH answers are judged, beside math-verify alone.
 
 1. Gold answers: each must be found in its solution, be read (as numbers, words, or by computer algebra), and equal
    itself, by computer algebra also where the two strings are the same.
-2. Altered gold answers: signs, numbers, ends, brackets, members, ... changed. All must be refused.
+2. Altered gold answers (`math_altered.py`): signs, numbers, ends, brackets, members, times, chains, ... changed, blanks
+   in numbers, products for sums, a wrong box beside the right one. All must be refused.
 3. The pairs of `tests/golden/lmx_math`: ours against math-verify alone, with each disagreement.
 4. Hostile answers finish within their limits.
 5. Seconds to score 5,000 answers, once over all problems and once over those whose answer is no plain number: a quarter
@@ -21,7 +22,6 @@ import argparse
 import json
 import os
 import random
-import re
 import resource
 import sys
 import time
@@ -29,14 +29,15 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from lmx_metrics import math_worker
-from lmx_metrics.math_answer import extract
-from lmx_metrics.math_equivalence import math_equal
-from lmx_metrics.math_normalise import is_words, normalise
-from lmx_metrics.math_numbers import based, number
-from lmx_metrics.math_scoring import score
-from lmx_metrics.math_shapes import Shape, shape, split
-from lmx_metrics.math_worker import LimitError
+from math_altered import altered, slips
+
+from lmx_metrics.math import worker as workers
+from lmx_metrics.math.answer import extract
+from lmx_metrics.math.normalise import is_words, normalise
+from lmx_metrics.math.numbers import based, number
+from lmx_metrics.math.scoring import score
+from lmx_metrics.math.shapes import Shape, shape
+from lmx_metrics.math.worker import LimitError
 from lmx_tasks.math import data
 
 GOLDEN = Path(__file__).resolve().parents[1] / "tests" / "golden" / "lmx_math"
@@ -71,7 +72,7 @@ def gold_answers(rows: list[dict[str, str]]) -> bool:
     equal = 0
     for number_, row in enumerate(rows, start=1):
         answer = extract(row["solution"])
-        if answer is None or not math_equal(row["answer"], answer):
+        if answer is None or not score(row["solution"], row["answer"])["math_equal"]:
             wrong.append(f"problem {number_}: {row['answer']!r} is not equal to itself (extracted {answer!r})")
             continue
         equal += 1
@@ -103,41 +104,9 @@ def _how_read(leaf: str) -> str:
     if ":" in leaf:
         return "ratio"
     try:
-        return "algebra" if math_worker.compare(leaf, leaf) else "spelling only"
+        return "algebra" if workers.compare(leaf, leaf) else "spelling only"
     except LimitError:
         return "spelling only"
-
-
-def alterations(answer: str) -> Iterator[tuple[str, str]]:
-    """Yield `(kind, answer)`: wrong answers that a small slip makes of a right one."""
-    value, _ = normalise(answer)
-    form = shape(value)
-    if form.kind == "leaf" and not is_words(value) and number(value) != 0 and "=" not in value and "<" not in value:
-        yield "sign", value[1:] if re.fullmatch(r"-[^+-]*", value) else f"-({value})"
-    for match in re.finditer(r"\d+", value):
-        more = f"{value[: match.start()]}{int(match[0]) + 1}{value[match.end() :]}"
-        yield ("denominator" if value[: match.start()].endswith("}{") else "off by one"), more
-    if r"\sqrt" in value:
-        yield "root dropped", re.sub(r"\\sqrt(?=\{)", "", value, count=1)
-    if r"\pi" in value:
-        yield "pi dropped", value.replace(r"\pi", "2", 1) if value == r"\pi" else value.replace(r"\pi", "(1)", 1)
-    if form.kind == "tuple":
-        inner = split(value[1:-1], {","})
-        if inner != inner[::-1] and "\\" not in value[0]:
-            yield "ends swapped", f"{value[0]}{','.join(inner[::-1])}{value[-1]}"
-        yield "bracket", ("[" if value[0] == "(" else "(") + value[1:]
-        yield "bracket", value[:-1] + ("]" if value[-1] == ")" else ")")
-        yield "member dropped", f"{value[0]}{','.join(inner[:-1])}{value[-1]}"
-    if form.kind == "list":
-        yield "member dropped", ",".join(split(value, {","})[:-1])
-        yield "member added", f"{value},1234567"
-    if form.kind == "union":
-        yield "member dropped", r"\cup".join(split(value, {r"\cup"})[1:])
-        yield "intersection", value.replace(r"\cup", r"\cap")
-    if is_words(value):
-        yield "word", f"not {value}"
-    if numeral := based(value):
-        yield "base", f"{numeral[0]}_{{{numeral[1] + 1}}}"
 
 
 def altered_answers(golds: list[str]) -> bool:
@@ -145,10 +114,10 @@ def altered_answers(golds: list[str]) -> bool:
     made: Counter[str] = Counter()
     accepted = []
     for gold in dict.fromkeys(golds):
-        for kind, wrong in alterations(gold):
+        for kind, response in altered(gold):
             made[kind] += 1
-            if math_equal(gold, wrong):
-                accepted.append(f"  {kind}: {gold!r} takes {wrong!r}")
+            if score(response, gold)["math_equal"]:
+                accepted.append(f"  {kind}: {gold!r} takes {response!r}")
     total = sum(made.values())
     print(f"altered gold answers: {total - len(accepted)} of {total} refused")
     print("  " + ", ".join(f"{kind} {n}" for kind, n in made.most_common()))
@@ -160,11 +129,13 @@ def golden_pairs() -> bool:
     """Print our verdicts and those of math-verify alone on the pairs that a person judged, with disagreements."""
     cases = [case for path in sorted(GOLDEN.glob("*.json")) for case in json.loads(path.read_text(encoding="utf-8"))]
     pairs = [
-        (case["doc"]["answer"], extract(case["response"]) or "", bool(case["expected"]["math_equal"]))
+        (case["doc"]["answer"], case["response"], bool(case["expected"]["math_equal"]))
         for case in cases
         if "math_equal" in case["expected"] and isinstance(case["response"], str) and len(case["response"]) < 300
     ]
-    rows = [(gold, answer, want, math_equal(gold, answer), _alone(gold, answer)) for gold, answer, want in pairs]
+    ours = [bool(score(text, gold)["math_equal"]) for gold, text, _ in pairs]
+    answers = [(gold, extract(text) or "", want) for gold, text, want in pairs]
+    rows = [(*pair, equal, _alone(*pair[:2])) for pair, equal in zip(answers, ours, strict=True)]
     print(f"golden pairs: {len(rows)}")
     print("| pairs | judged by | right | wrong |\n|---|---|---|---|")
     for want, name in ((True, "equal"), (False, "not equal")):
@@ -211,7 +182,7 @@ def hostile() -> bool:
         "million digits": "7" * 1_000_000,
     }
     holds = True
-    math_worker.own().close()
+    workers.own().close()
     print("hostile answers:")
     for name, answer in answers.items():
         begin, before = time.perf_counter(), _cpu()
@@ -222,7 +193,7 @@ def hostile() -> bool:
             outcome = f"RAISED {type(error).__name__}"
         holds = holds and outcome == "refused"
         wall = time.perf_counter() - begin
-        math_worker.own().close()  # the times of a child count when it has ended
+        workers.own().close()  # the times of a child count when it has ended
         print(f"  {name:<26} {outcome} after {wall:5.2f} s wall, {_cpu() - before:5.2f} s of processor time")
     return holds
 
@@ -238,17 +209,17 @@ def speed(kind_of_gold: str, golds: list[str], rng: random.Random) -> bool:
                 gold.replace(r"\frac", r"\dfrac").replace("x", " x ").replace("(", r"\left(").replace(")", r"\right)")
             )
         elif kind > 1:
-            wrong = [text for _, text in alterations(gold)]
+            wrong = [text for _, text in slips(gold)]
             answer = rng.choice(wrong) if wrong and kind == 2 else rng.choice(golds)
         else:
             answer = gold
         work.append((f"So the answer is $\\boxed{{{answer}}}$.", gold))
     before, begin = _cpu(), time.perf_counter()
-    starts = math_worker.own().started
+    starts = workers.own().started
     right = sum(score(text, gold)["math_equal"] for text, gold in work)
     wall = time.perf_counter() - begin
-    replaced = math_worker.own().started - starts
-    math_worker.own().close()  # the times of a child count when it has ended
+    replaced = workers.own().started - starts
+    workers.own().close()  # the times of a child count when it has ended
     cpu = _cpu() - before
     print(
         f"{N} answers, gold answer {kind_of_gold} ({right:.0f} equal): {wall:.1f} s wall, {cpu:.1f} s of processor time"

@@ -26,7 +26,7 @@ from lmx_analysis.guided_runs import GuidedText, guided_texts, settings_of
 from lmx_files import jsonl
 from lmx_files.runs import Run
 from lmx_metrics.counting import parse_count
-from lmx_metrics.math_answer import extract
+from lmx_metrics.math.answer import extract
 from lmx_plugins.errors import UserError
 
 FIELDS = (

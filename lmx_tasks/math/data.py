@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from lmx_metrics.math_answer import last_boxed
+from lmx_metrics.math.gold import gold_answer
 from lmx_plugins.errors import UserError, unknown
 from lmx_tasks.common import data_file, lines, or_gzipped, parse_object
 
@@ -96,7 +96,7 @@ def chosen(rows: list[dict[str, str]], subject: str | None, level: int | None) -
 
 
 def _check(row: dict[str, Any], where: str) -> dict[str, str]:
-    """Return the fields of a row, with the gold `answer` from its solution's last box."""
+    """Return the fields of a row, with the gold `answer` from its solution's boxes."""
     kept: dict[str, str] = {}
     for field in FIELDS:
         source = _RENAMED[field] if field not in row and field in _RENAMED else field
@@ -112,7 +112,7 @@ def _check(row: dict[str, Any], where: str) -> dict[str, str]:
         raise UserError(f"{where}: field 'level' must be one of {', '.join(LEVELS)}, not {kept['level']!r}")
     if kept["type"] not in SUBJECTS.values():
         raise unknown(f"{where}: field 'type'", kept["type"], SUBJECTS.values())
-    answer = last_boxed(kept["solution"])
+    answer = gold_answer(kept["problem"], kept["solution"])
     if answer is None:
         raise UserError(f"{where}: field 'solution' holds no answer: no \\boxed{{...}} that is closed and not empty")
     return {**kept, "answer": answer}

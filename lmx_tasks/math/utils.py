@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from lmx_metrics import math_worker
 from lmx_metrics.aggregation import average
-from lmx_metrics.math_scoring import breakdown, score
+from lmx_metrics.math import worker
+from lmx_metrics.math.scoring import breakdown, score
 from lmx_tasks.common import data_file
 from lmx_tasks.math import data
 
@@ -42,7 +42,7 @@ def load_mini(data_dir: Any = None, **_metadata: Any) -> dict[str, Dataset]:
 def _splits(rows: list[dict[str, str]]) -> dict[str, Dataset]:
     from datasets import Dataset
 
-    math_worker.own().start()
+    worker.own().start()
     examples = data.from_file(data.HERE / "data" / "examples.jsonl")
     return {"test": Dataset.from_list(rows), "examples": Dataset.from_list(examples)}
 

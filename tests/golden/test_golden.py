@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from lmx_metrics import counting, format_score, golden, math_scoring, overlap, structure, termination
+from lmx_metrics import counting, format_score, golden, overlap, structure, termination
+from lmx_metrics.math import scoring
 
 FOLDER = Path(__file__).parent
 
@@ -18,7 +19,7 @@ def score_constraint50(doc: dict[str, Any], text: str) -> dict[str, float]:
 
 
 def score_math(doc: dict[str, Any], text: str) -> dict[str, float]:
-    return math_scoring.score(text, doc["answer"])
+    return scoring.score(text, doc["answer"])
 
 
 def score_counting(doc: dict[str, Any], text: str) -> dict[str, float]:

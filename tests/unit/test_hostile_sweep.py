@@ -64,9 +64,10 @@ def test_a_process_that_is_no_worker_of_ours_is_never_signalled(victim, tmp_path
     assert signals == []
 
 
-@pytest.mark.parametrize(
-    "handle", ["", "1", "-1:5", "0:0", "1:1", "x:y", f"{os.getpid()}:", f"{os.getppid()}:1.5", "9" * 30]
-)
+HANDLES = ["", "1", "-1:5", "0:0", "1:1", "x:y", f"{os.getpid()}:", f"{os.getppid()}:1.5", "9" * 30]
+
+
+@pytest.mark.parametrize("handle", HANDLES, ids=range(len(HANDLES)))  # test processes must agree on names
 def test_odd_handles_are_nobody(handle, tmp_path, signals):
     executor = LocalExecutor()
     executor.stop({"a": Job(handle, TOKEN, tmp_path / "outcome.json")})

@@ -8,11 +8,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lmx_metrics.math_answer import extract, last_boxed, matching_braces
-from lmx_metrics.math_normalise import MAX_LENGTH, braced_arguments, normalise
-from lmx_metrics.math_numbers import based, number
-from lmx_metrics.math_shapes import interval, named, right_side, shape, split
-from lmx_metrics.math_units import compatible, split_unit
+from lmx_metrics.math.answer import extract
+from lmx_metrics.math.boxes import last_boxed
+from lmx_metrics.math.equations import chain, named
+from lmx_metrics.math.latex import braced_arguments, matching_braces, split
+from lmx_metrics.math.normalise import MAX_LENGTH, normalise
+from lmx_metrics.math.numbers import based, number
+from lmx_metrics.math.products import explicit
+from lmx_metrics.math.sets import readings
+from lmx_metrics.math.shapes import shape
+from lmx_metrics.math.units import compatible, split_unit
 
 PIECES = [r"\boxed", r"\fbox", "{", "}", "\\", "$", r"\frac", r"\sqrt", r"\text", "the answer is", "Answer:", "<think>",
           "</think>", "1", "x", ",", "(", "]", r"\{", r"\cup", r"\begin{pmatrix}", r"\end{pmatrix}", "&", r"\\", "^",
@@ -27,7 +32,7 @@ def test_any_text_is_taken(text: str) -> None:
     extract(text)
     value, _ = normalise(text)
     shape(value)
-    for function in (named, right_side, interval, number, based, braced_arguments, last_boxed, matching_braces):
+    for function in (named, chain, readings, explicit, number, based, braced_arguments, last_boxed, matching_braces):
         function(value)
 
 
@@ -116,21 +121,6 @@ def test_arguments_get_braces(text: str, braced: str) -> None:
 
 def test_splitting_keeps_to_the_outer_level() -> None:
     assert split(r"(1,2],\{3,4\},\frac{5,6}{7}", {","}) == ["(1,2]", r"\{3,4\}", r"\frac{5,6}{7}"]
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("x<5", r"(-\infty,5)"),
-        (r"5\le x", r"[5,\infty)"),
-        (r"-2\le x<5", "[-2,5)"),
-        ("x<1,x>4", r"(-\infty,1)\cup(4,\infty)"),
-        ("x+y<5", None),
-        ("5", None),
-    ],
-)
-def test_inequalities_as_intervals(text: str, expected: str | None) -> None:
-    assert interval(text) == expected
 
 
 def test_a_long_answer_is_left_as_it_is() -> None:

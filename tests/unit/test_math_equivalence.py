@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lmx_metrics import math_child, math_worker
-from lmx_metrics.math_equivalence import MAX_MEMBERS, exact_match, math_equal
-from lmx_metrics.math_scoring import breakdown, score
-from lmx_metrics.math_worker import LimitError, MathWorker
+from lmx_metrics.math import child
+from lmx_metrics.math import worker as workers
+from lmx_metrics.math.equivalence import MAX_MEMBERS, exact_match, math_equal
+from lmx_metrics.math.scoring import breakdown, score
+from lmx_metrics.math.worker import LimitError, MathWorker
 from lmx_plugins.errors import UserError
 from tests.unit.test_math_answer import NOISE
 
@@ -116,7 +117,7 @@ def test_a_process_that_died_is_replaced(worker: MathWorker) -> None:
 
 
 def test_a_process_that_cannot_start_is_told(worker: MathWorker, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(math_worker.sys, "executable", "/bin/false")
+    monkeypatch.setattr(workers.sys, "executable", "/bin/false")
     with pytest.raises(UserError, match="does not start"):
         worker.start()
 
@@ -135,28 +136,28 @@ def test_no_text_is_evaluated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     # whatever the grammar hands to sympy as a string would go through eval
     from sympy.parsing import sympy_parser
 
-    assert math_child.equal("y=2x", "x=y/2")  # sympy makes tables of its own by eval, on first use
+    assert child.equal("y=2x", "x=y/2")  # sympy makes tables of its own by eval, on first use
     called = []
     monkeypatch.setattr(sympy_parser, "eval_expr", lambda *args: called.append(args))
-    assert math_child.equal("2x+0.5", r"\frac{4x+1}{2}")
+    assert child.equal("2x+0.5", r"\frac{4x+1}{2}")
     for text in ("__import__('os').getcwd()", "1)*exit()", "f(lambda: 0)", "0x10", "1e5", "x.free_symbols"):
-        math_child.equal(text, "2x")
+        child.equal(text, "2x")
     assert not called
     with pytest.raises(ValueError, match="not evaluated"):
-        math_child.numeral("__import__('os')")
+        child.numeral("__import__('os')")
 
 
 def test_a_forked_process_takes_a_worker_of_its_own() -> None:
-    assert math_worker.compare("x+x", "2x")
-    ours = math_worker.own()
-    child = os.fork()
-    if child == 0:  # pragma: no cover
-        ok = math_worker.own() is not ours and math_worker.compare("x+x", "2x")
-        math_worker.own().close()
+    assert workers.compare("x+x", "2x")
+    ours = workers.own()
+    forked = os.fork()
+    if forked == 0:  # pragma: no cover
+        ok = workers.own() is not ours and workers.compare("x+x", "2x")
+        workers.own().close()
         os._exit(0 if ok else 1)
-    assert os.waitpid(child, 0)[1] == 0
-    assert math_worker.compare("x+x", "2x")
-    assert math_worker.own() is ours
+    assert os.waitpid(forked, 0)[1] == 0
+    assert workers.compare("x+x", "2x")
+    assert workers.own() is ours
 
 
 @settings(deadline=None, max_examples=50)

@@ -13,7 +13,7 @@ import pytest
 
 import lmx_tasks
 from lmx_metrics.golden import TracedText
-from lmx_metrics.math_answer import extract
+from lmx_metrics.math.answer import extract
 from lmx_plugins.errors import UserError
 from lmx_tasks.math import data, utils
 
@@ -183,7 +183,7 @@ def test_every_metric_is_declared() -> None:
     task = manager().load(["lmx_math_mini"])["tasks"]["lmx_math_mini"]
     values = utils.process_results({**ROW, "answer": "5"}, [traced("\\boxed{5}", "eos")])
     assert set(task.aggregation()) == set(values)
-    assert task.VERSION == 1.0
+    assert task.VERSION == 2.0
 
 
 def test_data_come_from_the_environment_variable(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

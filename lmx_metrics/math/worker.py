@@ -19,7 +19,7 @@ from lmx_files import children
 from lmx_plugins.errors import UserError
 
 SECONDS = 2.0
-"""Processor time for one comparison, so that a busy machine changes no score."""
+"""Processor time for all comparisons of one answer, so that a busy machine changes no score."""
 WALL_FACTOR = 60
 """A child that neither answers nor uses processor time is given up after this many times `SECONDS`."""
 MEMORY = 2 * 1024**3
@@ -37,7 +37,7 @@ class MathWorker:
     """A child process that compares expressions, started when it is first needed.
 
     Args:
-        seconds: processor time for one comparison.
+        seconds: processor time for one comparison, where the caller has no budget.
         memory: address space of the child in bytes.
     """
 
@@ -50,7 +50,11 @@ class MathWorker:
 
     def compare(self, gold: str, answer: str) -> bool:
         """Whether two LaTeX expressions are equal; raises `LimitError`."""
-        request = json.dumps([gold, answer]).encode() + b"\n"
+        return self.timed(gold, answer, self.seconds)[0]
+
+    def timed(self, gold: str, answer: str, seconds: float) -> tuple[bool, float]:
+        """Whether two LaTeX expressions are equal, and the seconds of processor time used; raises `LimitError`."""
+        request = json.dumps([gold, answer, seconds]).encode() + b"\n"
         with self._lock:
             process = self._running()
             assert process.stdin is not None
@@ -60,11 +64,12 @@ class MathWorker:
             except BrokenPipeError:
                 verdict = b""
             else:
-                verdict = self._line(process, WALL_FACTOR * self.seconds)
-            if verdict not in (b"0\n", b"1\n"):
+                verdict = self._line(process, WALL_FACTOR * seconds)
+            equal, _, used = verdict.strip().partition(b" ")
+            if equal not in (b"0", b"1") or not used:
                 self._stop()
                 raise LimitError(f"{gold[:60]} and {answer[:60]} could not be compared within the limits")
-        return verdict == b"1\n"
+        return equal == b"1", float(used)
 
     def start(self) -> None:
         """Start the child now; raises `UserError` where that fails, before hours of generation and not after."""
@@ -80,7 +85,7 @@ class MathWorker:
         if self._process is not None and self._process.poll() is None:
             return self._process
         self._stop()
-        command = children.module("lmx_metrics.math_child", str(self.seconds), str(self.memory))
+        command = children.module("lmx_metrics.math.child", str(self.memory))
         # No key of the user's reaches a process that reads a model's text. Hash order must not change a result.
         settings = children.environment(only=_KEPT, PYTHONHASHSEED="0", LMX_NO_AUTOLOAD="1")
         process = children.start(
@@ -109,6 +114,35 @@ class MathWorker:
         self._process.kill()
         self._process.communicate()
         self._process = None
+
+
+class Budget:
+    """The processor time that the comparisons of one answer may use together.
+
+    Args:
+        seconds: of processor time, for all of them.
+        worker: that compares; None: this process's own.
+    """
+
+    def __init__(self, seconds: float = SECONDS, worker: MathWorker | None = None) -> None:
+        self.left = seconds
+        self.worker = worker
+        self._known: dict[tuple[str, str], bool] = {}
+
+    def compare(self, gold: str, answer: str) -> bool:
+        """Whether two LaTeX expressions are equal; raises `LimitError`, also when nothing of the budget is left."""
+        if (gold, answer) in self._known:
+            return self._known[gold, answer]
+        if self.left <= 0:
+            raise LimitError("the comparisons of this answer have used up their time")
+        try:
+            equal, used = (self.worker or own()).timed(gold, answer, self.left)
+        except LimitError:
+            self.left = 0.0
+            raise
+        self.left -= used
+        self._known[gold, answer] = equal
+        return equal
 
 
 _workers: dict[int, MathWorker] = {}

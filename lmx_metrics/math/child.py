@@ -1,7 +1,8 @@
 r"""The program of the comparing process: reads pairs of expressions, answers whether they are equal.
 
-One JSON list of two strings a line on standard input; one line on standard output each: `1` equal, `0` not, `!` out of
-memory or too deeply nested. The time limit ends the process by a signal, which also stops arithmetic inside C code.
+One JSON list of two strings and a number of seconds a line on standard input; one line on standard output each: `1`
+equal, `0` not, with the seconds of processor time that it took, or `!` out of memory or too deeply nested. The time
+limit ends the process by a signal, which also stops arithmetic inside C code.
 
 LaTeX is read by latex2sympy2_extended, a grammar and no `eval`; relations and anything else that is not a plain
 expression go through math-verify. sympy turns *strings* into expressions by `eval`, and the grammar uses that for
@@ -10,12 +11,14 @@ numerals; while a text is read, `numeral` takes its place, so that no text is ev
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
 import resource
 import signal
 import sys
+import time
 from typing import Any
 
 import sympy
@@ -29,6 +32,8 @@ from sympy.parsing import sympy_parser
 _SPELLING = NormalizationConfig(basic_latex=True, units=False, malformed_operators=True, nits=True, boxed="none")
 _NUMERAL = re.compile(r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)")
 _READING = ConversionConfig(lowercase_symbols=False)
+_SAMPLES = ((37, 29), (13, 41), (53, 17))
+"""Where expressions are compared below zero, as numerators and denominators."""
 _DIGITS = 12
 """Decimal places that math-verify compares. An answer of 0.333 is not a third."""
 
@@ -83,9 +88,47 @@ def same_value(one: sympy.Expr, two: sympy.Expr) -> bool:
     if difference.has(sympy.nan, sympy.zoo, sympy.oo, -sympy.oo):
         return bool(one.doit() == two.doit() and not one.has(sympy.nan, sympy.zoo))
     verdict = difference.equals(0)
-    if verdict is None:
-        verdict = sympy.simplify(difference) == 0
-    return bool(verdict)
+    if verdict is None or (not verdict and difference.has(sympy.binomial, sympy.factorial)):
+        verdict = sympy.simplify(difference.rewrite(sympy.gamma)) == 0
+    return bool(verdict) or same_where_real(one, two, difference)
+
+
+def same_where_real(one: sympy.Expr, two: sympy.Expr, difference: sympy.Expr) -> bool:
+    r"""Whether two expressions with roots or logarithms are the same wherever they are real.
+
+    `\sqrt{1/n}` and `1/\sqrt{n}` differ as complex numbers below zero, where neither is real; `\sqrt{x^2}` and `x`
+    differ where both are. So the difference must vanish for positive variables, and at negative numbers wherever both
+    are real. In one variable both must also be real for the same signs (`\ln x^2` is not `2\ln x`); of several it is
+    understood that they are positive (`\ln a-\ln b` for `\ln\frac{a}{b}`).
+    """
+    symbols = sorted(difference.free_symbols, key=str)
+    powers = [power for power in difference.atoms(sympy.Pow) if not power.exp.is_Integer and power.free_symbols]
+    if not 0 < len(symbols) <= 3 or not (powers or difference.has(sympy.log)):
+        return False
+    positive = difference.xreplace({symbol: sympy.Symbol(f"{symbol}_", positive=True) for symbol in symbols})
+    positive = sympy.expand_log(positive)
+    if not (positive.equals(0) or sympy.simplify(positive) == 0):
+        return False
+    for signs in itertools.product((1, -1), repeat=len(symbols)):
+        at = {s: sign * sympy.Rational(*_SAMPLES[i]) for i, (s, sign) in enumerate(zip(symbols, signs, strict=True))}
+        ours, theirs = real_at(one, at), real_at(two, at)
+        if ours is None or theirs is None:
+            if len(symbols) == 1 and ours is not theirs:
+                return False
+        elif abs(ours - theirs) > sympy.Float("1e-20") * (1 + abs(ours)):
+            return False
+    return True
+
+
+def real_at(expression: sympy.Expr, at: dict[sympy.Symbol, sympy.Rational]) -> sympy.Expr | None:
+    """Return the value at a point, or None where a root or logarithm in it is not real."""
+    for node in sympy.preorder_traversal(expression):
+        inner = node.base if isinstance(node, sympy.Pow) and not node.exp.is_Integer else None
+        inner = node.args[0] if isinstance(node, sympy.log) else inner
+        if inner is not None and not sympy.N(inner.subs(at), 30).is_nonnegative:
+            return None
+    value = sympy.N(expression.doit().subs(at), 30)
+    return value if value.is_real else None
 
 
 def same_matrix(one: Any, two: Any) -> bool:
@@ -105,8 +148,8 @@ def same_equation(one: sympy.Eq, two: sympy.Eq) -> bool:
     return bool(ratio.is_number and ratio.is_finite and not ratio.is_zero)
 
 
-def serve(seconds: float, memory: int) -> None:
-    """Answer requests until the input ends. `seconds` of processor time and `memory` in bytes for each."""
+def serve(memory: int) -> None:
+    """Answer requests until the input ends, each with its own limit on processor time and `memory` in bytes."""
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what a library prints is no answer
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
@@ -115,15 +158,17 @@ def serve(seconds: float, memory: int) -> None:
     answers.write("ready\n")
     answers.flush()
     for line in sys.stdin:
-        gold, answer = json.loads(line)
+        gold, answer, seconds = json.loads(line)
         seed(0)
+        begin = time.process_time()
         signal.setitimer(signal.ITIMER_PROF, seconds)
         try:
             verdict = "1" if equal(gold, answer) else "0"
+            verdict += f" {time.process_time() - begin:.6f}"
         except (MemoryError, RecursionError):
             verdict = "!"
         except Exception:  # no answer of a model may end a run
-            verdict = "0"
+            verdict = f"0 {time.process_time() - begin:.6f}"
         signal.setitimer(signal.ITIMER_PROF, 0)
         answers.write(verdict + "\n")
         answers.flush()
@@ -137,4 +182,4 @@ def numeral(text: Any, *_args: Any, **_settings: Any) -> sympy.Rational:
 
 
 if __name__ == "__main__":
-    serve(float(sys.argv[1]), int(sys.argv[2]))
+    serve(int(sys.argv[1]))

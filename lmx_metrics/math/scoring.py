@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from lmx_metrics.aggregation import ByDomain, domain_rows
-from lmx_metrics.math_answer import extract
-from lmx_metrics.math_equivalence import exact_match, math_equal
+from lmx_metrics.math.answer import extract, extract_all
+from lmx_metrics.math.equivalence import Compare, exact_match, math_equal
+from lmx_metrics.math.latex import split
+from lmx_metrics.math.normalise import normalise
+from lmx_metrics.math.worker import Budget
 from lmx_metrics.text import trace_of
 
 
@@ -18,12 +21,23 @@ def score(text: str, gold: str) -> dict[str, float]:
     """
     answer = extract(text)
     exact = answer is not None and exact_match(gold, answer)
-    equal = exact or (answer is not None and math_equal(gold, answer))
+    compare = Budget().compare
+    equal = exact or (
+        answer is not None and (math_equal(gold, answer, compare) or _given_apart(text, gold, answer, compare))
+    )
     values = {"math_equal": float(equal), "exact_match": float(exact), "parse_rate": float(answer is not None)}
     finish = getattr(trace_of(text), "finish", None)
     if finish is not None:
         values["truncated"] = float(finish in ("length", "context"))
     return values
+
+
+def _given_apart(text: str, gold: str, answer: str, compare: Compare) -> bool:
+    """Whether the members of a gold list stand in boxes of their own, as many as it has, and none is taken back."""
+    if "boxed" not in text or len(members := split(normalise(gold)[0], {",", ";"})) < 2:
+        return False
+    every = extract_all(text)
+    return len(every) == len(members) and ", ".join(every) != answer and math_equal(gold, ", ".join(every), compare)
 
 
 MAX_SHOWN = 5
