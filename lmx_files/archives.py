@@ -136,7 +136,7 @@ class _Metered:
             pass
 
 
-def _unpacked(file: IO[bytes], start: bytes) -> IO[bytes]:
+def _unpacked(file: IO[bytes], start: bytes) -> Any:
     if start.startswith(b"\x1f\x8b"):
         return gzip.open(file)
     if start.startswith(b"BZh"):
