@@ -97,7 +97,8 @@ def prepare(
     if (place / PLAIN).exists():
         raise UserError(f"{place / PLAIN} is there, and tasks would read it in place of {DATA}: move it away")
     work = _Work(kind, instances, place / JOURNAL)
-    kept = _resumed(work.journal, settings)
+    # what a task was made from is known by its hash, so that a source fetched again may go on too
+    kept = _resumed(work.journal, {"name": name, "instances": instances})
     for number, (task, raw, where, total) in enumerate(_tasks(kind, path, wanted), start=1):
         _take(work, task, raw, where, kept)
         progress(task, number, total)

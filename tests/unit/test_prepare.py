@@ -17,6 +17,7 @@ import pytest
 from lmx_files import archives
 from lmx_plugins.errors import UserError
 from lmx_tasks import prepare as preparing
+from lmx_tasks.common import lines
 from lmx_tasks.prepare import prepare
 
 NAMES = ["task001_count", "task002_name", "task010_join"]
@@ -109,6 +110,20 @@ def test_an_interrupted_preparation_goes_on(checkout: Path, tmp_path: Path, monk
     assert (done.tasks, done.resumed) == (3, 2)
     prepare("superni", str(checkout), tmp_path / "unbroken")
     assert (out / "superni/test.jsonl.gz").read_bytes() == (tmp_path / "unbroken/superni/test.jsonl.gz").read_bytes()
+
+
+def test_a_download_that_was_cut_goes_on_when_it_is_whole(checkout: Path, tmp_path: Path) -> None:
+    prepare("superni", str(checkout), tmp_path / "a")
+    whole = b"".join(line for _, line in lines(tmp_path / "a/superni/test.jsonl.gz"))
+    source = tmp_path / "source.jsonl"
+    source.write_bytes(whole[:-20])
+    with pytest.raises(UserError, match="line 3"):
+        prepare("superni", str(source), tmp_path / "b")
+    source.write_bytes(whole)
+    done = prepare("superni", str(source), tmp_path / "b")
+    assert (done.tasks, done.resumed) == (3, 2)
+    assert prepare("superni", str(source), tmp_path / "c", instances=2).instances == 6
+    assert written(tmp_path / "b") == written(tmp_path / "a")
 
 
 def test_a_task_that_changed_meanwhile_is_read_again(checkout: Path, tmp_path: Path) -> None:
