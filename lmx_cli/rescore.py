@@ -21,8 +21,8 @@ def rescore(
     metrics: Annotated[
         str | None,
         typer.Option(
-            help="Metrics to add, with commas: module:function taking (doc, text), structure, termination, or a name "
-            "registered with lm_eval. Without it the task's own scoring is applied again."
+            help="Metrics to add, with commas: module:function taking (doc, text), overlap, structure, termination, or "
+            "a name registered with lm_eval. Without it the task's own scoring is applied again."
         ),
     ] = None,
     include_path: Annotated[

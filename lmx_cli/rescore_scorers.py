@@ -17,7 +17,7 @@ from lmx_plugins.evaluation import neutral_metrics
 
 Metric = Callable[[dict[str, Any], str], Any]
 """A user's metric: (document, text) -> a number, or numbers by name."""
-OWN_METRICS = ("structure", "termination")
+OWN_METRICS = ("overlap", "structure", "termination")
 LONGEST = 200
 """Characters of somebody else's error that are shown."""
 MOST_RESAMPLES = 100_000
@@ -148,6 +148,10 @@ def _find(name: str) -> tuple[Metric, str]:
         if not callable(function):
             raise UserError(f"--metrics {name!r} is not a function: it must take (doc, text) and return a number")
         return lambda sample, text: function(sample["doc"], text), attribute
+    if name == "overlap":
+        from lmx_metrics import overlap
+
+        return lambda sample, text: overlap.score(text, _references(sample)), name
     if name in OWN_METRICS:
         score = importlib.import_module(f"lmx_metrics.{name}").score
         return lambda sample, text: score(text), name
@@ -158,6 +162,15 @@ def _find(name: str) -> tuple[Metric, str]:
         raise unknown("metric", name, [*OWN_METRICS, *metric_registry], "Or name a function of yours: module:function")
     registered = get_metric(name)
     return lambda sample, text: registered(references=[sample["target"]], predictions=[text]), name
+
+
+def _references(sample: dict[str, Any]) -> list[str]:
+    """Return the texts that a sample may be compared with: its document's `references`, else its target."""
+    given = sample["doc"].get("references", sample.get("target"))
+    texts = [given] if isinstance(given, str) else given
+    if not isinstance(texts, list) or not texts or not all(isinstance(text, str) for text in texts):
+        raise UserError("its target is no text, and it has no 'references' to compare with")
+    return texts
 
 
 def own_scoring(run: Run, task: str, include_path: Path | None, unsafe: bool) -> OwnScoring:

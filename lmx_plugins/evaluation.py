@@ -23,6 +23,7 @@ from typing import Any
 from lmx_plugins import written_settings
 from lmx_plugins.documents import check_limit, check_samples, in_order
 from lmx_plugins.errors import UserError
+from lmx_plugins.token_counts import counting
 
 
 @dataclass(frozen=True)
@@ -158,7 +159,7 @@ def _begun(original: Callable[..., Any]) -> Callable[..., Any]:
             begin(asked())
         if isinstance(samples, Mapping) and "samples" in kwargs:
             kwargs["samples"] = {task: _looked_up(in_order(numbers)) for task, numbers in samples.items()}
-        with _set(_ours, begin is not None):
+        with _set(_ours, begin is not None), counting(given.get("lm")):
             return original(*args, **kwargs)
 
     return evaluate

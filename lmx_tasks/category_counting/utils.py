@@ -11,7 +11,7 @@ from lmx_metrics import counting
 from lmx_metrics.aggregation import by_domain, texts_of_document
 from lmx_metrics.counting import by_count, mean_parsed
 from lmx_plugins.errors import UserError
-from lmx_tasks.constraint50.utils import data_file
+from lmx_tasks.common import data_file
 
 if TYPE_CHECKING:
     from datasets import Dataset

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import gzip
-import json
-import zlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from lmx_metrics.math.gold import gold_answer
 from lmx_plugins.errors import UserError, unknown
-from lmx_tasks.constraint50.utils import data_file
+from lmx_tasks.common import data_file, lines, or_gzipped, parse_object
 
 HERE = Path(__file__).resolve().parent
 SUBJECTS = {
@@ -44,14 +40,16 @@ def problems(name: str, data_dir: Any, revision: Any, subject: str | None = None
     path = data_file(name, _ON_THE_HUB.name, _ON_THE_HUB, data_dir)
     if path is _ON_THE_HUB:
         return from_hub(name, revision, subject)
-    if not path.exists() and path.with_name(path.name + ".gz").exists():
-        path = path.with_name(path.name + ".gz")
-    return from_file(path)
+    return from_file(or_gzipped(path))
 
 
 def from_file(path: Path) -> list[dict[str, str]]:
     """Read `.jsonl` or `.jsonl.gz`, one problem a line; raise `UserError` naming file, line and field."""
-    rows = [_parse(line, f"{path}, line {number}") for number, line in _lines(path) if line.strip()]
+    rows = []
+    for number, line in lines(path):
+        if line.strip():
+            where = f"{path}, line {number}"
+            rows.append(_check(parse_object(line, where, FIELDS), where))
     if not rows:
         raise UserError(f"{path} is empty. It should hold one JSON object a line with {', '.join(FIELDS)}")
     return rows
@@ -95,32 +93,6 @@ def chosen(rows: list[dict[str, str]], subject: str | None, level: int | None) -
         wanted = " and ".join(filter(None, (SUBJECTS.get(subject or ""), f"Level {level}" if level else "")))
         raise UserError(f"none of the {len(rows)} problems is of {wanted}. Is the file a part of the data set?")
     return kept
-
-
-def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    """Yield numbered lines; an archive that breaks off or is none is told with the line reached."""
-    number = 0
-    try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-            for number, line in enumerate(file, start=1):
-                yield number, line
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise UserError(f"{path}, line {number + 1}: not a whole gzip file ({error}). Was it cut off?") from error
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror or error}") from error
-
-
-def _parse(line: bytes, where: str) -> dict[str, str]:
-    try:
-        row = json.loads(line.decode("utf-8").rstrip("\r\n"))
-    except UnicodeDecodeError as error:
-        raise UserError(f"{where}: not UTF-8 at byte {error.start + 1}. Save the file as UTF-8") from error
-    except (ValueError, RecursionError) as error:
-        place = f" at character {error.colno}" if isinstance(error, json.JSONDecodeError) else ""
-        raise UserError(f"{where}: not valid JSON{place}. Is the line truncated?") from error
-    if not isinstance(row, dict):
-        raise UserError(f"{where}: expected a JSON object with {', '.join(FIELDS)}, got {type(row).__name__}")
-    return _check(row, where)
 
 
 def _check(row: dict[str, Any], where: str) -> dict[str, str]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from lmx_metrics.aggregation import average, texts_of_document
 from lmx_metrics.math import worker
 from lmx_metrics.math.scoring import breakdown, score
-from lmx_tasks.constraint50.utils import data_file
+from lmx_tasks.common import data_file
 from lmx_tasks.math import data
 
 if TYPE_CHECKING:

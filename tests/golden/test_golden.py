@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from lmx_metrics import counting, format_score, golden, structure, termination
+from lmx_metrics import counting, format_score, golden, overlap, structure, termination
 from lmx_metrics.math import scoring
 
 FOLDER = Path(__file__).parent
@@ -27,7 +27,16 @@ def score_counting(doc: dict[str, Any], text: str) -> dict[str, float]:
     return {"answer": -1 if answer is None else answer}  # -1: unparsed
 
 
-SCORERS = {"category_counting": score_counting, "constraint50": score_constraint50, "lmx_math": score_math}
+def score_overlap(doc: dict[str, Any], text: str) -> dict[str, float]:
+    return overlap.score(text, doc["references"])
+
+
+SCORERS = {
+    "category_counting": score_counting,
+    "constraint50": score_constraint50,
+    "lmx_math": score_math,
+    "overlap": score_overlap,
+}
 CASES = [
     pytest.param(folder, case, id=f"{folder}/{path.stem}: {case.name}")
     for folder in SCORERS
@@ -49,6 +58,7 @@ def test_there_are_cases_for_every_metric() -> None:
     left_out = {"share_strict", "share_loose", "stop_unknown"}
     assert named["constraint50"] >= set(score_constraint50({}, "text")) - left_out
     assert named["lmx_math"] == {"math_equal", "exact_match", "parse_rate", "truncated"}
+    assert named["overlap"] == {*overlap.METRICS, "unscorable"}
     judged = [case.expected["math_equal"] for case in cases["lmx_math"] if "math_equal" in case.expected]
     answers = [case.expected["answer"] for case in cases["category_counting"]]
     assert len(answers) >= 120

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from lmx_tasks.constraint50.utils import data_file, load_jsonl
+from lmx_tasks.common import data_file, load_jsonl
 
 HERE = Path(__file__).resolve().parent
 
