@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from lmx_files.opening import read_bytes
-from lmx_files.reading import open_regular, reason
+from lmx_files.reading import open_following_links, reason
 from lmx_plugins.errors import UserError
 
 LARGEST = 512 << 20
@@ -43,7 +43,7 @@ def members(source: Path, wanted: Wanted) -> Iterator[tuple[str, bytes]]:
     if source.is_dir():
         yield from _in_folder(source, wanted)
         return
-    with open_regular(source) as file:
+    with open_following_links(source) as file:
         start = file.read(6)
         file.seek(0)
         try:
