@@ -68,7 +68,7 @@ REFUSED = {
         guided("polcy=ramp"),
         r"unknown --model guided argument 'polcy': did you mean 'policy'\?",
     ),
-    "unknown argument of ar": (run("ar", f"{AR},temperatur=1"), r"'temperatur': did you mean 'temperature'\?"),
+    "unknown argument of ar": (run("ar", f"{AR},temperatur=1"), r"'temperatur': did you mean 'temperature'"),
     "unknown generation argument": (
         guided(more=gen_kwargs("handbak=k")),
         r"unknown generation argument of --model guided 'handbak': did you mean 'handback'\?",
