@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 from statsmodels.stats.contingency_tables import mcnemar
@@ -161,6 +161,7 @@ SHAPES = st.lists(st.sampled_from([-3.0, -1.0, -0.5, 0.0, 0.0, 0.25, 1.0, 8.0]),
 
 
 @settings(max_examples=60, deadline=None)
+@example([-3.0, -3.0, -1.0, -1.0, -1.0, -0.5, 1.0, 8.0], [0] * 30, 0.03125)  # skewed, with a mean close to 0
 @given(SHAPES, st.lists(st.integers(0, 8), min_size=30, max_size=30), st.floats(0.01, 3.0))
 def test_a_larger_effect_of_one_shape_never_gets_a_larger_p(shape, labels, step):
     """Shifted away from 0 in the direction of its mean, with clusters and without."""
