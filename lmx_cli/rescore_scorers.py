@@ -204,7 +204,8 @@ def own_scoring(run: Run, task: str, include_path: Path | None, unsafe: bool) ->
         manager = TaskManager(include_path=include)
     if task not in manager.all_tasks:
         raise _no_task(task, manager.all_subtasks, include_path)
-    entry = manager.task_index[task]
+    index = getattr(manager, "task_index", None) or manager._index  # the latter in 0.5
+    entry = index[task]
     # Looked at before the task is loaded, for that imports its functions, which may try out running code.
     _gate(task, (getattr(entry, "cfg", None) or {}).get("unsafe_code", False) is not False, unsafe)
     try:

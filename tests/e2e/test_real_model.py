@@ -104,7 +104,8 @@ def test_guided_equals_a_full_recompute(models, contexts, sampling):
     tokens that the oracle would not have written, and a cache that kept or lost one of them would show.
     """
     settings = {"do_sample": sampling.temperature > 0, "temperature": sampling.temperature, "top_p": sampling.top_p}
-    texts = write(models.guided, contexts[:5], policy="ramp", c=20, k=10, **settings)
+    # A ramp that asks again at once may write a short text with the oracle alone.
+    texts = write(models.guided, contexts[:5], policy="ramp_spaced", c=20, k=10, **settings)
     unlike_oracle = 0
     for doc_id, (context, text) in enumerate(zip(contexts, texts, strict=False)):
         prompt = models.hf.tok_encode(context)

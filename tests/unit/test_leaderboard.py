@@ -17,6 +17,7 @@ from lm_eval.config.evaluate_config import EvaluatorConfig
 from lm_eval.tasks import TaskManager
 
 from lmx_models import zoo
+from lmx_plugins.discovery import all_task_folders
 
 ROOT = Path(__file__).parents[2]
 HOME = Path(lm_eval.tasks.__file__).parent
@@ -33,7 +34,8 @@ EXTRAS = {
 def manager() -> TaskManager:
     """Return the tasks of plugins and of the four folders that the configs take from lm_eval."""
     folders = [str(HOME / folder) for folder in ("ifeval", "leaderboard", "gsm8k", "hellaswag")]
-    return TaskManager(include_path=folders, include_defaults=False)
+    plugins = [str(folder) for _, folder in all_task_folders()]
+    return TaskManager(include_path=[*plugins, *folders], include_defaults=False)
 
 
 def config(name: str) -> EvaluatorConfig:
