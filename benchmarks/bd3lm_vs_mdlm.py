@@ -18,12 +18,12 @@ import torch
 from common import machine, report
 from transformers import Qwen3Config, Qwen3ForCausalLM
 
-from lmx_models.decoding.block_diffusion import BlockDiffusionConfig, block_diffusion
-from lmx_models.decoding.denoising import Head
-from lmx_models.decoding.masked_diffusion import MaskedDiffusionConfig, masked_diffusion
-from lmx_models.decoding.stopping import Stopping
+from lmx_models.core.sampling import Sampling, stream
+from lmx_models.core.stopping import Stopping
+from lmx_models.decoding.diffusion.block_diffusion import BlockDiffusionConfig, block_diffusion
+from lmx_models.decoding.diffusion.denoising import Head
+from lmx_models.decoding.diffusion.masked_diffusion import MaskedDiffusionConfig, masked_diffusion
 from lmx_models.diffusion import BlockDiffusionLM, MaskedDiffusionLM
-from lmx_models.engine.sampling import Sampling, stream
 from lmx_models.engine.scheduler import Job, Scheduler
 from lmx_models.engine.step_model import StepModel
 

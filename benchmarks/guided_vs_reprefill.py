@@ -25,12 +25,12 @@ from common import machine, model_folder, report, requests
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from lmx_models.autoregressive import AutoregressiveLM
+from lmx_models.core.base import Decoding
+from lmx_models.core.sampling import Sampling, stream
+from lmx_models.core.stopping import Stopping
 from lmx_models.decoding.autoregressive import autoregressive
-from lmx_models.decoding.base import Decoding
-from lmx_models.decoding.guided import GuidedConfig, guided
-from lmx_models.decoding.policies import PolicyConfig, RampSpaced
-from lmx_models.decoding.stopping import Stopping
-from lmx_models.engine.sampling import Sampling, stream
+from lmx_models.decoding.guided.loop import GuidedConfig, guided
+from lmx_models.decoding.guided.policies import PolicyConfig, RampSpaced
 from lmx_models.engine.scheduler import Finished, Job, Scheduler
 from lmx_models.engine.step_model import StepModel
 

@@ -17,10 +17,10 @@ from typing import NamedTuple
 
 import torch
 
-from lmx_models.decoding.guided import GuidedConfig, guided
-from lmx_models.decoding.policies import POLICIES, PolicyConfig
-from lmx_models.decoding.stopping import Stopping
-from lmx_models.engine.sampling import Sampling, stream
+from lmx_models.core.sampling import Sampling, stream
+from lmx_models.core.stopping import Stopping
+from lmx_models.decoding.guided.loop import GuidedConfig, guided
+from lmx_models.decoding.guided.policies import POLICIES, PolicyConfig
 
 LENGTH, K, STEP = 512, 10, 10
 LOGITS = torch.tensor([[0.0, 1.0]])

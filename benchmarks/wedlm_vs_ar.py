@@ -24,12 +24,12 @@ from typing import Any
 import torch
 from common import machine, report
 
+from lmx_models.core.base import Decoding
+from lmx_models.core.sampling import Sampling, stream
+from lmx_models.core.stopping import Stopping
 from lmx_models.decoding.autoregressive import autoregressive
-from lmx_models.decoding.base import Decoding
-from lmx_models.decoding.stopping import Stopping
-from lmx_models.decoding.wedlm import WeDLMConfig, wedlm
+from lmx_models.decoding.diffusion.wedlm import WeDLMConfig, wedlm
 from lmx_models.engine import flash_attention
-from lmx_models.engine.sampling import Sampling, stream
 from lmx_models.engine.scheduler import Job, Scheduler
 from lmx_models.engine.slot_attention import attend_by
 from lmx_models.engine.step_model import StepModel

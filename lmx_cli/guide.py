@@ -14,7 +14,7 @@ from lmx_plugins.errors import UserError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from lmx_models.completion import Completion
+    from lmx_models.core.completion import Completion
 
 COLOURS = {"base": "red", "oracle": "blue"}
 
@@ -147,7 +147,7 @@ def _load(arguments: dict[str, Any]) -> Any:
     import torch
     import transformers
 
-    from lmx_models.guided import GuidedLM
+    from lmx_models.guided.model import GuidedLM
 
     logging.getLogger("lm_eval").setLevel(logging.ERROR)
     transformers.utils.logging.disable_progress_bar()

@@ -168,11 +168,11 @@ def _load(name: str, device: str | None, dtype: str) -> Base:
     from transformers.utils import logging
 
     from lmx_analysis.guided_stats.statistics import Base
-    from lmx_models import zoo
-    from lmx_models.loading import load
+    from lmx_models.zoo import catalogue
+    from lmx_models.zoo.loading import load
 
     logging.disable_progress_bar()
-    resolved = zoo.resolve(name)
+    resolved = catalogue.resolve(name)
     place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     model, tokenizer = load(resolved, name, getattr(torch, dtype), place)
     return Base(model, tokenizer, name, resolved.note)

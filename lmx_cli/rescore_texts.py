@@ -38,8 +38,8 @@ class _StandIn:
     """A made-up trace; `unknown` holds what was read of it that it cannot vary."""
 
     def __init__(self, finish: str, tokens: list[int], source: str, unknown: set[str]) -> None:
-        from lmx_models.decoding.base import Segment
-        from lmx_models.decoding.trace import ModelCost, Trace
+        from lmx_models.core.base import Segment
+        from lmx_models.core.trace import ModelCost, Trace
 
         cost = {source: ModelCost(len(tokens) + 1, len(tokens) + 3, len(tokens), 0.1 * len(tokens), 0.2 * len(tokens))}
         segments = [Segment(source, 0, len(tokens))] if tokens else []
@@ -181,8 +181,8 @@ def _flat(responses: Sequence[Any]) -> Iterator[Any]:
 
 
 def _completion(text: str, record: Mapping[str, Any]) -> Any:
-    from lmx_models.completion import Completion
-    from lmx_models.decoding.trace import Trace
+    from lmx_models.core.completion import Completion
+    from lmx_models.core.trace import Trace
 
     try:
         return Completion(text, Trace.from_dict(record))

@@ -20,7 +20,7 @@ from rich.table import Table
 
 from lmx_analysis.guided_text import coloured, read
 from lmx_files import children, terminal
-from lmx_models import zoo
+from lmx_models.zoo import catalogue
 from lmx_plugins.errors import UserError
 
 MODEL = "smollm2-135m"
@@ -47,7 +47,7 @@ def main() -> None:
     console = terminal.console()
     began = time.time()
     console.print(f"[bold]1. The model[/]: {MODEL}")
-    console.print(f"   {zoo.fetch(MODEL)}", soft_wrap=True)
+    console.print(f"   {catalogue.fetch(MODEL)}", soft_wrap=True)
 
     out = options.out / time.strftime("%Y-%m-%dT%H-%M-%S")
     traces = out / "traces.jsonl"

@@ -112,7 +112,7 @@ def check_names(arms: Iterable[Arm]) -> None:
 
 def _tried(python: str, asked: list[dict[str, Any]]) -> list[str | None]:
     """Return what the models of `python`'s environment say of arguments; nothing where it cannot be asked."""
-    command = children.safe_command([python, "-m", "lmx_models.trial"])
+    command = children.safe_command([python, "-m", "lmx_models.harness.trial"])
     try:
         done = children.finish(command, seconds=300, input=json.dumps(asked), env=children.environment(needs=None))
         said: list[str | None] = json.loads(done.stdout.strip().splitlines()[-1])

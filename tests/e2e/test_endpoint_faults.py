@@ -5,8 +5,8 @@ import json
 import pytest
 from lm_eval.api.instance import Instance
 
-from lmx_models.engine import endpoint as client
-from lmx_models.guided import GuidedLM
+from lmx_models.guided.model import GuidedLM
+from lmx_models.servers import endpoint as client
 from tests.completion_server import CompletionServer
 from tests.e2e.test_endpoint_server import FAST, RAMP, TINY, TINY_PAIR, as_written
 from tests.fault_proxy import FAULTS, MENDED, NEW_FAULTS, FaultProxy, at_random

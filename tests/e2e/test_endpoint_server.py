@@ -10,16 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from lmx_models import zoo
-from lmx_models.engine import endpoint as client
-from lmx_models.guided import GuidedLM
+from lmx_models.guided.model import GuidedLM
+from lmx_models.servers import endpoint as client
+from lmx_models.zoo import catalogue
 from lmx_plugins.errors import UserError
 from tests.completion_server import CompletionServer
 from tests.fault_proxy import FaultProxy, at_random
 from tests.unit.test_decoder_lm import requests
 
 ROOT = Path(__file__).parents[2]
-TINY = {name: zoo.resolve(name).pretrained for name in ("tiny-base", "tiny-oracle")}
+TINY = {name: catalogue.resolve(name).pretrained for name in ("tiny-base", "tiny-oracle")}
 TINY_PAIR = {"pretrained": "tiny-base", "oracle": "tiny-oracle"}
 FAST = {"device": "cpu", "batch_size": 4}
 RAMP = {"policy": "ramp", "step_size": 4, "c": 3, "k": 5}

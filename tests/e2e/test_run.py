@@ -12,7 +12,7 @@ import pytest
 
 from lmx_files import jsonl
 from lmx_files.runs import find_runs, read_run
-from lmx_models.journal import Journal
+from lmx_models.records.journal import Journal
 
 DRIVER = Path(__file__).with_name("kill_driver.py")
 RUN = [sys.executable, "-m", "lmx_cli.main", "run"]

@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from lmx_models.guided import GuidedLM
+from lmx_models.guided.model import GuidedLM
 from lmx_plugins.errors import UserError
 from tests.e2e.test_endpoint_server import ENVIRONMENT, FAST, RAMP, TINY, TINY_PAIR, as_written, write
 from tests.fault_proxy import free_port

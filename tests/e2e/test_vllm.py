@@ -17,10 +17,10 @@ import time
 import httpx
 import pytest
 
-from lmx_models import zoo
-from lmx_models.engine.address import Address
-from lmx_models.engine.endpoint import Access, Endpoint, RefusedError
-from lmx_models.guided import GuidedLM
+from lmx_models.guided.model import GuidedLM
+from lmx_models.servers.address import Address
+from lmx_models.servers.endpoint import Access, Endpoint, RefusedError
+from lmx_models.zoo import catalogue
 from tests.e2e.test_endpoint_server import as_written, journaled, when_two_more_are_finished, write
 from tests.fault_proxy import free_port
 from tests.unit.test_decoder_lm import requests
@@ -39,7 +39,7 @@ class Vllm:
 
     def __init__(self, log):
         self.log, self.process = log, None
-        self.folder = zoo.resolve("smollm2-135m").pretrained
+        self.folder = catalogue.resolve("smollm2-135m").pretrained
         self.at(free_port())
 
     def at(self, port):

@@ -17,8 +17,8 @@ from transformers import (
     Qwen3Config,
 )
 
-from lmx_models.decoding.base import Decoding, Generation
-from lmx_models.decoding.stopping import Stopping
+from lmx_models.core.base import Decoding, Generation
+from lmx_models.core.stopping import Stopping
 
 LogitsOf = Callable[[Sequence[int]], torch.Tensor]
 VOCABULARY = 50

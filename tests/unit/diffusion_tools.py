@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import torch
 
-from lmx_models.decoding.block_diffusion import BlockDiffusionConfig, block_diffusion
-from lmx_models.decoding.denoising import Head
-from lmx_models.decoding.masked_diffusion import MaskedDiffusionConfig, masked_diffusion
-from lmx_models.engine.sampling import Sampling, stream
+from lmx_models.core.sampling import Sampling, stream
+from lmx_models.decoding.diffusion.block_diffusion import BlockDiffusionConfig, block_diffusion
+from lmx_models.decoding.diffusion.denoising import Head
+from lmx_models.decoding.diffusion.masked_diffusion import MaskedDiffusionConfig, masked_diffusion
 from lmx_models.engine.scheduler import Finished, Job, Scheduler
 from lmx_models.engine.step_model import StepModel
 from tests.unit.decoding_tools import stopping

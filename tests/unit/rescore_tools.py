@@ -141,9 +141,9 @@ def lines_of(run, task):
 
 def tiny_run(folder, traces):
     """A run of constraint_tiny whose texts have traces, scored by the task itself."""
-    from lmx_models.completion import Completion
-    from lmx_models.decoding.base import Segment
-    from lmx_models.decoding.trace import ModelCost, Trace
+    from lmx_models.core.base import Segment
+    from lmx_models.core.completion import Completion
+    from lmx_models.core.trace import ModelCost, Trace
     from lmx_tasks.constraint_tiny.utils import process_results
 
     samples, lines = [], []

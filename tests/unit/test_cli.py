@@ -158,14 +158,14 @@ def test_a_function_tag_is_not_imported(installed):
 
 
 def test_models_list_and_path(run, monkeypatch, tmp_path):
-    from lmx_models import zoo
+    from lmx_models.zoo import catalogue
 
     entries = [
-        zoo.ModelEntry("here", "d", "s", 1, "cached", "MIT"),
-        zoo.ModelEntry("far", "d", "s", None, "hub", "MIT"),
+        catalogue.ModelEntry("here", "d", "s", 1, "cached", "MIT"),
+        catalogue.ModelEntry("far", "d", "s", None, "hub", "MIT"),
     ]
-    monkeypatch.setattr(zoo, "list_models", lambda: entries)
-    monkeypatch.setattr(zoo, "fetch", lambda name: tmp_path / name)
+    monkeypatch.setattr(catalogue, "list_models", lambda: entries)
+    monkeypatch.setattr(catalogue, "fetch", lambda name: tmp_path / name)
     assert [row["name"] for row in json.loads(run("models", "--json")[1])] == ["here", "far"]
     assert "cached" in run("models")[1]
     assert run("models", "path", "here") == (0, f"{tmp_path / 'here'}\n", "")

@@ -8,14 +8,14 @@ from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
 
 import lmx_tasks
-from lmx_models import zoo
-from lmx_models.arguments import build
 from lmx_models.autoregressive import AutoregressiveLM
-from lmx_models.completion import Completion
-from lmx_models.decoding.guided import GuidedConfig
-from lmx_models.decoding.policies import PolicyConfig
-from lmx_models.engine.sampling import Sampling
-from lmx_models.guided import GuidedLM
+from lmx_models.core.completion import Completion
+from lmx_models.core.sampling import Sampling
+from lmx_models.decoding.guided.loop import GuidedConfig
+from lmx_models.decoding.guided.policies import PolicyConfig
+from lmx_models.guided.model import GuidedLM
+from lmx_models.settings.arguments import build
+from lmx_models.zoo import catalogue
 from lmx_plugins.errors import UserError
 
 DATA = Path(lmx_tasks.__file__).parent / "constraint_tiny" / "data" / "tiny.jsonl"
@@ -49,7 +49,7 @@ def write(lm, **gen_kwargs) -> list[str]:
 
 
 def test_ar_equals_hf(ar):
-    hf = HFLM(pretrained=zoo.resolve("tiny-base").pretrained, **FAST)
+    hf = HFLM(pretrained=catalogue.resolve("tiny-base").pretrained, **FAST)
     for gen_kwargs in ({}, {"until": ["\n"]}, {"max_gen_toks": 3}, {"until": ["e", "7"]}):
         texts = write(ar, **gen_kwargs)
         assert [str(text) for text in texts] == write(hf, **gen_kwargs)
@@ -158,7 +158,7 @@ def test_a_prompt_longer_than_the_context_loses_its_beginning_as_in_lm_eval(ar, 
     text = ar.generate_until([long], disable_tqdm=True)[0]
     assert text.trace.prompt_tokens == ar.max_length - 8
     assert "1 of 1 prompts were longer than the context" in caplog.text
-    hf = HFLM(pretrained=zoo.resolve("tiny-base").pretrained, **FAST)
+    hf = HFLM(pretrained=catalogue.resolve("tiny-base").pretrained, **FAST)
     assert hf.generate_until([long], disable_tqdm=True) == [text]
 
 
@@ -245,7 +245,7 @@ def test_settings_are_dumped_as_they_were_used_and_as_valid_json():
 def test_text_before_the_end_of_thinking_is_left_out_as_in_lm_eval(ar):
     whole = write(ar)
     assert all("Goal" in text for text in whole)
-    hf = HFLM(pretrained=zoo.resolve("tiny-base").pretrained, think_end_token="Goal", **FAST)
+    hf = HFLM(pretrained=catalogue.resolve("tiny-base").pretrained, think_end_token="Goal", **FAST)
     ours = AutoregressiveLM(pretrained="tiny-base", think_end_token="Goal", **FAST)
     assert write(ours) == write(hf) != whole
     token = whole[0].trace.tokens[5]
@@ -254,7 +254,7 @@ def test_text_before_the_end_of_thinking_is_left_out_as_in_lm_eval(ar):
 
 
 def test_likelihoods_are_those_of_hf(ar):
-    hf = HFLM(pretrained=zoo.resolve("tiny-base").pretrained, **FAST)
+    hf = HFLM(pretrained=catalogue.resolve("tiny-base").pretrained, **FAST)
     pairs = [
         Instance("loglikelihood", {}, (prompt, answer), 0, ("t", i, 1))
         for i, prompt in enumerate(PROMPTS)

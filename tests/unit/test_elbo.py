@@ -8,9 +8,10 @@ import statistics
 import pytest
 import torch
 
-from lmx_models.decoding.block_diffusion import BlockDiffusionConfig
-from lmx_models.decoding.denoising import Head
-from lmx_models.decoding.elbo import (
+from lmx_models.core.sampling import stream
+from lmx_models.decoding.diffusion.block_diffusion import BlockDiffusionConfig
+from lmx_models.decoding.diffusion.denoising import Head
+from lmx_models.decoding.diffusion.elbo import (
     block_likelihood,
     exact_log_likelihood,
     is_greedy,
@@ -18,7 +19,6 @@ from lmx_models.decoding.elbo import (
     masked_likelihood,
     mc_log_likelihood,
 )
-from lmx_models.engine.sampling import stream
 from tests.unit.decoding_tools import hashed, random_model
 from tests.unit.diffusion_tools import MASK, PROMPTS, groups_of, plain, plain_logits, run_all
 

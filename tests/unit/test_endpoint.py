@@ -7,9 +7,9 @@ import time
 
 import pytest
 
-from lmx_models.engine import endpoint as module
-from lmx_models.engine.address import Address
-from lmx_models.engine.endpoint import Access, Endpoint, RefusedError
+from lmx_models.servers import endpoint as module
+from lmx_models.servers.address import Address
+from lmx_models.servers.endpoint import Access, Endpoint, RefusedError
 from lmx_plugins.errors import UserError
 from tests.fault_proxy import CANNED, FAULTS, FaultProxy, free_port
 

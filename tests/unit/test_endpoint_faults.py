@@ -10,13 +10,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lmx_models.decoding.base import Generate
-from lmx_models.engine.address import Address
-from lmx_models.engine.codecs import PieceCodec
-from lmx_models.engine.endpoint import MOST_CONCURRENT, Access, Endpoint, RefusedError
-from lmx_models.engine.remote_model import Features, RemoteModel
-from lmx_models.engine.replies import UnfitError, most_bytes, read_completion, read_models, seconds_of
-from lmx_models.engine.sampling import Sampling
+from lmx_models.core.base import Generate
+from lmx_models.core.sampling import Sampling
+from lmx_models.servers.address import Address
+from lmx_models.servers.codecs import PieceCodec
+from lmx_models.servers.endpoint import MOST_CONCURRENT, Access, Endpoint, RefusedError
+from lmx_models.servers.remote_model import Features, RemoteModel
+from lmx_models.servers.replies import UnfitError, most_bytes, read_completion, read_models, seconds_of
 from lmx_plugins.errors import UserError
 from tests.fault_proxy import CANNED, MENDED, NEW_FAULTS
 from tests.unit.test_endpoint import BODY, KEY, proxied, quick  # noqa: F401  (a fixture)
@@ -120,7 +120,7 @@ def test_a_part_of_an_answer_is_none(status, monkeypatch):
 
 
 def _answers(status, data):
-    from lmx_models.engine.wire import Answer
+    from lmx_models.servers.wire import Answer
 
     return lambda *args: Answer(status, "reason", "", data)
 

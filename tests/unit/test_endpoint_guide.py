@@ -8,7 +8,7 @@ from rich.console import Console
 
 from lmx_cli.guide import Printer
 from lmx_cli.main import main
-from lmx_models.decoding.base import Segment
+from lmx_models.core.base import Segment
 from tests.unit.decoding_tools import text_of
 from tests.unit.test_decoder_lm import PROMPTS
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from lmx_models import prices, sizes, user_files
-from lmx_models.decoding.policies import PolicyConfig
-from lmx_models.server import ServerConfig, reads_distribution
+from lmx_models.decoding.guided.policies import PolicyConfig
+from lmx_models.servers.server import ServerConfig, reads_distribution
+from lmx_models.settings import prices, sizes, user_files
 from lmx_plugins.errors import UserError
 
 

@@ -3,10 +3,10 @@
 import pytest
 import torch
 
+from lmx_models.core.base import Feed, Generation
+from lmx_models.core.sampling import Sampling, stream
 from lmx_models.decoding.autoregressive import autoregressive
-from lmx_models.decoding.base import Feed, Generation
 from lmx_models.engine import slot_attention
-from lmx_models.engine.sampling import Sampling, stream
 from lmx_models.engine.scheduler import Job, Scheduler
 from lmx_models.engine.self_check import check
 from lmx_models.engine.step_model import StepModel

@@ -17,13 +17,13 @@ from transformers import (
     Qwen3ForCausalLM,
 )
 
-from lmx_models import families, zoo
 from lmx_models.autoregressive import AutoregressiveLM
-from lmx_models.families import FAMILIES, family_of, load, mask_id
-from lmx_models.loading import end_ids
+from lmx_models.zoo import catalogue, families
+from lmx_models.zoo.families import FAMILIES, family_of, load, mask_id
+from lmx_models.zoo.loading import end_ids
 from lmx_plugins.errors import UserError
 
-TOKENIZER = AutoTokenizer.from_pretrained(zoo.resolve("tiny-base").pretrained)
+TOKENIZER = AutoTokenizer.from_pretrained(catalogue.resolve("tiny-base").pretrained)
 SMALL = {
     "vocab_size": len(TOKENIZER) + 10,
     "hidden_size": 32,
@@ -132,7 +132,7 @@ def logits_of(model) -> torch.Tensor:
 @pytest.mark.parametrize("case", CASES)
 def test_logits_are_those_of_the_stock_class(case, tmp_path):
     folder = write_folder(tmp_path / "model", case)
-    model, tokenizer, family = load(zoo.resolve(str(folder)), case)
+    model, tokenizer, family = load(catalogue.resolve(str(folder)), case)
     assert case.startswith(family.name)
     assert type(model) is type(STOCK[CASES[case][0]])
     torch.testing.assert_close(logits_of(model), logits_of(STOCK[CASES[case][0]]), rtol=0, atol=1e-6)
@@ -153,7 +153,7 @@ def test_any_method_takes_such_a_folder_as_pretrained(case, tmp_path):
 
 
 def test_models_that_transformers_knows_are_left_to_it():
-    assert load(zoo.resolve("tiny-base"), "tiny-base") is None
+    assert load(catalogue.resolve("tiny-base"), "tiny-base") is None
     assert AutoregressiveLM(pretrained="tiny-base", device="cpu").family is None
     assert family_of({"model_type": "qwen3"}) is None
     assert family_of({}) is None
@@ -161,7 +161,7 @@ def test_models_that_transformers_knows_are_left_to_it():
 
 def test_mask_ids(tmp_path):
     model = STOCK["llama"]
-    plain = AutoTokenizer.from_pretrained(zoo.resolve("tiny-base").pretrained)
+    plain = AutoTokenizer.from_pretrained(catalogue.resolve("tiny-base").pretrained)
     assert mask_id(model, plain) == plain.mask_token_id
     assert mask_id(model, plain, given=9) == 9
 
@@ -197,7 +197,7 @@ def test_published_layouts():
 def test_turn_ends_end_a_text_too(tmp_path, monkeypatch):
     folder = write_folder(tmp_path / "model", "dLLM Qwen3")
     monkeypatch.setattr(families, "FAMILIES", (families.Family("x", ("a2d-qwen3",), "qwen3", turn_ends=("<|user|>",)),))
-    model, tokenizer, _ = load(zoo.resolve(str(folder)), "x")
+    model, tokenizer, _ = load(catalogue.resolve(str(folder)), "x")
     assert end_ids(model, tokenizer) == {1, tokenizer.get_vocab()["<|user|>"]}
 
 
@@ -226,4 +226,4 @@ def test_files_that_do_not_fit_are_refused(case, change, message, tmp_path):
         AutoregressiveLM(pretrained=str(folder), device="cpu")
     if "sdar" not in json.loads((folder / "config.json").read_text())["model_type"]:
         with pytest.raises(UserError, match=message):
-            load(zoo.resolve(str(folder)), case)
+            load(catalogue.resolve(str(folder)), case)

@@ -11,16 +11,16 @@ from pathlib import Path
 import pytest
 import torch
 
-from lmx_models import loading, zoo, zoo_folder
 from lmx_models.autoregressive import AutoregressiveLM
-from lmx_models.guided import GuidedLM
-from lmx_models.guided_servers import GuidedOnServer
-from lmx_models.hybrid import HybridLM
+from lmx_models.guided.model import GuidedLM
+from lmx_models.guided.servers import GuidedOnServer
+from lmx_models.hybrid.model import HybridLM
 from lmx_models.iterative import IterativeLM
+from lmx_models.zoo import catalogue, folders, loading
 from lmx_plugins.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
-TINY = zoo.TINY / "tiny-base"
+TINY = catalogue.TINY / "tiny-base"
 
 
 class Evil:
@@ -73,7 +73,7 @@ def coded_tokenizer(tmp_path):
         lambda model: GuidedOnServer("openai:http://127.0.0.1:9/v1#m", oracle=model),
         lambda model: HybridLM("ar_to_diffusion", ar=model, diffusion="tiny-wedlm", diffusion_method="wedlm"),
         lambda model: HybridLM("ar_to_diffusion", ar="tiny-base", diffusion=model, diffusion_method="wedlm"),
-        lambda model: loading.load(zoo.Resolved(model, None, None, "x", "folder", ""), "x", torch.float32, "cpu"),
+        lambda model: loading.load(catalogue.Resolved(model, None, None, "x", "folder", ""), "x", torch.float32, "cpu"),
     ],
 )
 def test_code_of_a_model_never_runs_in_any_role(make, foreign, request):
@@ -84,7 +84,7 @@ def test_code_of_a_model_never_runs_in_any_role(make, foreign, request):
 
 def test_code_of_a_tokenizer_never_runs(coded_tokenizer):
     with pytest.raises(UserError, match="code of its own, which is not run"):
-        loading.load_tokenizer(zoo.Resolved(coded_tokenizer, None, None, "x", "folder", ""), "x")
+        loading.load_tokenizer(catalogue.Resolved(coded_tokenizer, None, None, "x", "folder", ""), "x")
 
 
 def test_it_is_refused_before_any_weights_are_loaded(coded, coded_tokenizer, monkeypatch):
@@ -93,13 +93,13 @@ def test_it_is_refused_before_any_weights_are_loaded(coded, coded_tokenizer, mon
         with pytest.raises(
             UserError, match=rf"brings code of its own \(auto_map\), which is not run, .* know its {what}"
         ):
-            zoo.resolve(model)
+            catalogue.resolve(model)
 
 
 def test_a_model_of_a_known_class_loads_without_the_code_it_brings(tmp_path):
     folder = copy(tmp_path / "known", auto_map={"AutoModelForCausalLM": "evil.Model"})
     (folder / "evil.py").write_text("open('RAN', 'w')")
-    model, _ = loading.load(zoo.resolve(str(folder)), "known", torch.float32, torch.device("cpu"))
+    model, _ = loading.load(catalogue.resolve(str(folder)), "known", torch.float32, torch.device("cpu"))
     assert type(model).__module__.startswith("transformers.")
 
 
@@ -115,7 +115,7 @@ def test_a_model_of_a_known_class_loads_without_the_code_it_brings(tmp_path):
 )
 def test_a_configuration_that_leads_to_code_or_pickles_is_refused(tmp_path, config, what):
     with pytest.raises(UserError, match=what):
-        zoo.resolve(str(copy(tmp_path / "model", **config)))
+        catalogue.resolve(str(copy(tmp_path / "model", **config)))
 
 
 @pytest.mark.parametrize(
@@ -138,14 +138,14 @@ def test_an_index_names_safetensors_of_its_folder_only(tmp_path, part):
     (folder / "pytorch_model.bin").write_bytes(pickle.dumps(Evil()))
     (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"a": part}}))
     with pytest.raises(UserError, match="no safetensors file of this folder"):
-        zoo.resolve(str(folder))
+        catalogue.resolve(str(folder))
 
 
 def test_an_adapter_beside_a_model_is_refused(tmp_path):
     folder = copy(tmp_path / "model")
     (folder / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": "elsewhere"}))
     with pytest.raises(UserError, match="holds a PEFT adapter beside a model"):
-        zoo.resolve(str(folder))
+        catalogue.resolve(str(folder))
 
 
 @pytest.mark.parametrize("argument", ["peft", "delta"])
@@ -179,4 +179,4 @@ def test_models_are_loaded_in_one_place():
 
 
 def test_the_shipped_models_are_fine():
-    assert [zoo_folder.problem(path.parent) for path in zoo.TINY.glob("*/config.json")] == [""] * 5
+    assert [folders.problem(path.parent) for path in catalogue.TINY.glob("*/config.json")] == [""] * 5

@@ -6,10 +6,10 @@ from types import SimpleNamespace
 
 import pytest
 
+from lmx_models.core.sampling import Sampling, stream
 from lmx_models.decoding.autoregressive import autoregressive
-from lmx_models.decoding.guided import GuidedConfig, Translation, guided
-from lmx_models.decoding.policies import POLICIES, Point, PolicyConfig
-from lmx_models.engine.sampling import Sampling, stream
+from lmx_models.decoding.guided.loop import GuidedConfig, Translation, guided
+from lmx_models.decoding.guided.policies import POLICIES, Point, PolicyConfig
 from lmx_plugins.errors import UserError
 from tests.unit.decoding_tools import EOS, drive, hashed, stopping, text_of
 

@@ -8,15 +8,15 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lmx_models.decoding.base import Generate, Reply
-from lmx_models.decoding.bounds import entropy_bounds, least_entropy
-from lmx_models.decoding.guided import GuidedConfig, guided
-from lmx_models.decoding.guided_remote import Remote
-from lmx_models.decoding.policies import POLICIES, PolicyConfig
-from lmx_models.decoding.signals import SIGNALS, entropy, margin, top_p
-from lmx_models.engine.codecs import PieceCodec, TokenizerCodec
-from lmx_models.engine.remote_model import logprobs_of
-from lmx_models.engine.sampling import Sampling, stream
+from lmx_models.core.base import Generate, Reply
+from lmx_models.core.sampling import Sampling, stream
+from lmx_models.decoding.guided.bounds import entropy_bounds, least_entropy
+from lmx_models.decoding.guided.loop import GuidedConfig, guided
+from lmx_models.decoding.guided.policies import POLICIES, PolicyConfig
+from lmx_models.decoding.guided.remote import Remote
+from lmx_models.decoding.guided.signals import SIGNALS, entropy, margin, top_p
+from lmx_models.servers.codecs import PieceCodec, TokenizerCodec
+from lmx_models.servers.remote_model import logprobs_of
 from lmx_plugins.errors import UserError
 from tests.unit.decoding_tools import EOS, VOCABULARY, drive, hashed, stopping, text_of
 

@@ -18,8 +18,8 @@ from lmx_analysis.guided_stats import measures
 from lmx_analysis.guided_stats.forward import Reader
 from lmx_analysis.guided_stats.statistics import Base, Options, guided_statistics
 from lmx_cli.main import app
-from lmx_models import zoo
-from lmx_models.loading import load
+from lmx_models.zoo import catalogue
+from lmx_models.zoo.loading import load
 from lmx_plugins.errors import UserError
 from tests.unit.guided_tools import answer, write_guided_run
 
@@ -197,7 +197,7 @@ def test_certain_and_uniform_distributions() -> None:
 
 @pytest.fixture(scope="module")
 def tiny() -> Base:
-    model, tokenizer = load(zoo.resolve("tiny-base"), "tiny-base", torch.float32, torch.device("cpu"))
+    model, tokenizer = load(catalogue.resolve("tiny-base"), "tiny-base", torch.float32, torch.device("cpu"))
     return Base(model, tokenizer, "tiny-base", "shipped")
 
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-import lmx_models.decoder_lm as decoder_lm
+import lmx_models.harness.decoder_lm as decoder_lm
 from lmx_models.autoregressive import AutoregressiveLM
-from lmx_models.requests import read_generation
+from lmx_models.settings.requests import read_generation
 from lmx_plugins.errors import UserError
 from lmx_plugins.evaluation import announced
 

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lmx_models.completion import Completion
-from lmx_models.decoding.trace import Trace
-from lmx_models.journal import Journal, key_of
-from lmx_models.records import TraceFile
-from lmx_models.resume import ResumeJournal
+from lmx_models.core.completion import Completion
+from lmx_models.core.trace import Trace
+from lmx_models.harness.resume import ResumeJournal
+from lmx_models.records.journal import Journal, key_of
+from lmx_models.records.traces import TraceFile
 from lmx_plugins.errors import UserError
 from tests.unit.watching import HOSTILE, Watcher
 

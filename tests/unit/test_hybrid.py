@@ -8,12 +8,12 @@ import pytest
 import yaml
 from lm_eval.api.instance import Instance
 
-from lmx_models import hybrid as hybrid_module
-from lmx_models import zoo
 from lmx_models.autoregressive import AutoregressiveLM
-from lmx_models.decoding.base import Feed, Generation, Segment
-from lmx_models.hybrid import HybridLM
-from lmx_models.methods import METHODS, Method
+from lmx_models.core.base import Feed, Generation, Segment
+from lmx_models.hybrid import model as hybrid_module
+from lmx_models.hybrid.model import HybridLM
+from lmx_models.methods.registry import METHODS, Method
+from lmx_models.zoo import catalogue
 from lmx_plugins.errors import UserError
 from tests.unit.test_decoder_lm import FAST, PROMPTS, requests
 
@@ -112,7 +112,7 @@ def test_each_stage_is_asked_in_its_own_models_template(graph, tmp_path):
     import shutil
 
     other = tmp_path / "other-template"
-    shutil.copytree(zoo.resolve("tiny-base").pretrained, other)
+    shutil.copytree(catalogue.resolve("tiny-base").pretrained, other)
     (other / "chat_template.jinja").write_text(
         "{% for m in messages %}({{ m['role'] }}) {{ m['content'] }}\n{% endfor %}"
         "{% if add_generation_prompt %}(now you){% endif %}"
@@ -146,7 +146,7 @@ def test_a_model_without_a_template_is_refused_in_a_chat(graph, tmp_path):
     import shutil
 
     other = tmp_path / "no-template"
-    shutil.copytree(zoo.resolve("tiny-base").pretrained, other)
+    shutil.copytree(catalogue.resolve("tiny-base").pretrained, other)
     (other / "chat_template.jinja").unlink()
     path = graph(a=(str(other), "echo", "{prompt}"), b=("tiny-base", "echo", "{prompt} {a}"))
     with pytest.raises(UserError, match="no-template has no chat template"):
@@ -231,7 +231,7 @@ def test_the_same_weights_are_loaded_once_and_stages_take_turns_in_a_row(graph, 
     loaded = []
     load = hybrid_module.load_weights
     monkeypatch.setattr(hybrid_module, "load_weights", lambda *args: loaded.append(args[1]) or load(*args))
-    folder, policy = zoo.resolve("tiny-oracle").pretrained, {"policy": "fixed", "every": 3, "k": 2}
+    folder, policy = catalogue.resolve("tiny-oracle").pretrained, {"policy": "fixed", "every": 3, "k": 2}
     path = graph(
         a=("tiny-oracle", "ar", "{prompt}"),
         b=(folder, "ar", "{prompt} {a}"),

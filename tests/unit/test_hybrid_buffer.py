@@ -7,8 +7,8 @@ import pytest
 import yaml
 from lm_eval.api.instance import Instance
 
-from lmx_models.hybrid import HybridLM
-from lmx_models.hybrid_buffer import SCHEMA, read_buffer, write_buffer
+from lmx_models.hybrid.buffer import SCHEMA, read_buffer, write_buffer
+from lmx_models.hybrid.model import HybridLM
 from lmx_plugins.errors import UserError
 from tests.unit.test_decoder_lm import FAST, PROMPTS, requests
 
@@ -97,10 +97,10 @@ def test_two_processes_agree_in_a_chat_although_their_templates_differ(tmp_path)
     """Each half renders for its own main model; what was asked is compared, not how it was rendered."""
     import shutil
 
-    from lmx_models import zoo
+    from lmx_models.zoo import catalogue
 
     other = tmp_path / "other"
-    shutil.copytree(zoo.resolve("tiny-base").pretrained, other)
+    shutil.copytree(catalogue.resolve("tiny-base").pretrained, other)
     (other / "chat_template.jinja").write_text("{% for m in messages %}{{ m['content'] }}\n{% endfor %}->")
     path = tmp_path / "graph.yaml"
     nodes = {

@@ -7,11 +7,11 @@ from lm_eval.api.instance import Instance
 
 from lmx_metrics import structure
 from lmx_models.autoregressive import AutoregressiveLM
-from lmx_models.decoding.base import Feed, Generation, Segment
-from lmx_models.decoding.iterative import IterativeConfig, satisfied
+from lmx_models.core.base import Feed, Generation, Segment
+from lmx_models.decoding.composed.iterative import IterativeConfig, satisfied
 from lmx_models.iterative import PROMPTS as TEMPLATES
 from lmx_models.iterative import IterativeLM
-from lmx_models.methods import METHODS, Method
+from lmx_models.methods.registry import METHODS, Method
 from lmx_plugins.errors import UserError
 from tests.unit.test_decoder_lm import FAST, PROMPTS, requests
 

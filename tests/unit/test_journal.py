@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from lmx_models.journal import Journal, key_of
+from lmx_models.records.journal import Journal, key_of
 from lmx_plugins.errors import UserError
 
 KEYS = [key_of(i) for i in range(6)]
@@ -124,7 +124,7 @@ def test_headers_are_kept_once_and_are_no_values(tmp_path):
 def test_a_full_disk_is_one_line_and_loses_nothing(tmp_path):
     code = f"""
 import resource
-from lmx_models.journal import Journal, key_of
+from lmx_models.records.journal import Journal, key_of
 journal = Journal({str(tmp_path)!r})
 for i in range(2):
     journal.add(key_of(i), "x" * 400)

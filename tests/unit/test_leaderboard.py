@@ -16,7 +16,7 @@ from lm_eval.api.registry import get_model
 from lm_eval.config.evaluate_config import EvaluatorConfig
 from lm_eval.tasks import TaskManager
 
-from lmx_models import zoo
+from lmx_models.zoo import catalogue
 from lmx_plugins.discovery import all_task_folders
 
 ROOT = Path(__file__).parents[2]
@@ -107,9 +107,9 @@ def run(manager: TaskManager, monkeypatch: pytest.MonkeyPatch) -> Any:
 
     def run(name: str, tasks: list[str]) -> Any:
         read = config(name)
-        read.model_args["pretrained"] = zoo.resolve("tiny-base").pretrained
+        read.model_args["pretrained"] = catalogue.resolve("tiny-base").pretrained
         if name == "guided":
-            read.model_args["oracle"] = zoo.resolve("tiny-oracle").pretrained
+            read.model_args["oracle"] = catalogue.resolve("tiny-oracle").pretrained
         return lm_eval.simple_evaluate(
             model=read.model,
             model_args=read.model_args,

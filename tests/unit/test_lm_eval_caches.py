@@ -6,7 +6,7 @@ from lm_eval.api.model import CachingLM
 from lm_eval.models.huggingface import HFLM
 
 from lmx_models.autoregressive import AutoregressiveLM
-from lmx_models.guided import GuidedLM
+from lmx_models.guided.model import GuidedLM
 from lmx_models.scripted import ScriptedLM
 from lmx_plugins.errors import UserError
 from tests.unit.lm_eval_tasks import NAME, evaluate, make_task
@@ -116,7 +116,7 @@ def test_cached_responses_are_refused(make, tmp_path):
 def test_cached_responses_are_refused_before_a_model_is_loaded(name, arguments, tmp_path, monkeypatch):
     import lm_eval.evaluator as evaluator
 
-    import lmx_models.decoder_lm as decoder_lm
+    import lmx_models.harness.decoder_lm as decoder_lm
 
     monkeypatch.setattr(decoder_lm.zoo, "resolve", lambda *_, **__: pytest.fail("looked for weights"))
     with pytest.raises(UserError, match=r"--use_cache .*answers: lm_eval's cache"):

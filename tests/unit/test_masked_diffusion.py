@@ -6,13 +6,13 @@ import random
 import pytest
 import torch
 
-from lmx_models.decoding.block_diffusion import BlockDiffusionConfig, prompt_blocks
-from lmx_models.decoding.denoising import Head, UnmaskingConfig, predict, schedule
-from lmx_models.decoding.masked_diffusion import MaskedDiffusionConfig
-from lmx_models.tiny.reference import reference_bd3lm, reference_mdlm
+from lmx_models.decoding.diffusion.block_diffusion import BlockDiffusionConfig, prompt_blocks
+from lmx_models.decoding.diffusion.denoising import Head, UnmaskingConfig, predict, schedule
+from lmx_models.decoding.diffusion.masked_diffusion import MaskedDiffusionConfig
 from lmx_plugins.errors import UserError
 from tests.unit.decoding_tools import EOS, random_model, stopping
 from tests.unit.diffusion_tools import MASK, PROMPTS, plain, write
+from training.tiny.reference import reference_bd3lm, reference_mdlm
 
 HEADS = {"own": Head(MASK), "shifted": Head(MASK, shifted=True)}
 METHODS = ("mdlm", "bd3lm")

@@ -8,18 +8,18 @@ import torch
 from lm_eval.api.instance import Instance
 from transformers import AutoTokenizer, MistralConfig, MistralForCausalLM, Qwen3Config, Qwen3ForCausalLM
 
-from lmx_models import families, zoo
-from lmx_models.decoding.elbo import masked_likelihood
+from lmx_models.core.sampling import stream
+from lmx_models.decoding.diffusion.elbo import masked_likelihood
 from lmx_models.diffusion import BlockDiffusionLM, MaskedDiffusionLM
-from lmx_models.engine.sampling import stream
 from lmx_models.iterative import IterativeLM
-from lmx_models.loading import end_ids
-from lmx_models.tiny.reference import reference_bd3lm, reference_mdlm
+from lmx_models.zoo import catalogue, families
+from lmx_models.zoo.loading import end_ids
 from lmx_plugins.errors import UserError
 from tests.unit.diffusion_tools import run_all
+from training.tiny.reference import reference_bd3lm, reference_mdlm
 
 CLASSES = {"mdlm": MaskedDiffusionLM, "bd3lm": BlockDiffusionLM}
-TOKENIZER = AutoTokenizer.from_pretrained(zoo.resolve("tiny-base").pretrained)
+TOKENIZER = AutoTokenizer.from_pretrained(catalogue.resolve("tiny-base").pretrained)
 MASK = TOKENIZER.mask_token_id
 CONTEXTS = ["Goal\nCount the birds in: ", "Plan", "Name four words about rivers and two about nothing at all:\n- "]
 SIZES = {

@@ -5,14 +5,14 @@ import shutil
 
 import pytest
 
-from lmx_models import zoo
 from lmx_models.autoregressive import AutoregressiveLM
 from lmx_models.diffusion import BlockDiffusionLM, MaskedDiffusionLM
-from lmx_models.guided import GuidedLM
-from lmx_models.hybrid import HybridLM
+from lmx_models.guided.model import GuidedLM
+from lmx_models.hybrid.model import HybridLM
 from lmx_models.iterative import IterativeLM
-from lmx_models.methods import METHODS, check_settings, method_named, plain_settings
+from lmx_models.methods.registry import METHODS, check_settings, method_named, plain_settings
 from lmx_models.wedlm import WeDLM
+from lmx_models.zoo import catalogue
 from lmx_plugins.errors import UserError
 from tests.unit.test_decoder_lm import FAST, requests
 
@@ -51,7 +51,7 @@ def family(tmp_path):
 
     def copy(model_type: str) -> str:
         folder = tmp_path / model_type
-        shutil.copytree(zoo.resolve("tiny-oracle").pretrained, folder)
+        shutil.copytree(catalogue.resolve("tiny-oracle").pretrained, folder)
         config = json.loads((folder / "config.json").read_text())
         (folder / "config.json").write_text(json.dumps({**config, "model_type": model_type}))
         return str(folder)

@@ -9,11 +9,11 @@ import pytest
 from lm_eval.api.registry import model_registry
 
 from lmx_models.autoregressive import AutoregressiveLM
-from lmx_models.fingerprint import arguments_identity, model_identity
-from lmx_models.guided import GuidedLM
-from lmx_models.guided_servers import GuidedOnServer
-from lmx_models.hybrid import HybridLM
+from lmx_models.guided.model import GuidedLM
+from lmx_models.guided.servers import GuidedOnServer
+from lmx_models.hybrid.model import HybridLM
 from lmx_models.iterative import IterativeLM
+from lmx_models.records.fingerprint import arguments_identity, model_identity
 from lmx_models.wedlm import WeDLM
 from lmx_plugins.errors import UserError
 from tests.unit.lm_eval_tasks import NAME, evaluate, make_task
@@ -168,9 +168,9 @@ def test_counts_by_stage_and_buffers_begin_anew(tmp_path):
 def test_a_loaded_model_is_named_and_not_printed():
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    from lmx_models import zoo
+    from lmx_models.zoo import catalogue
 
-    folder = zoo.resolve("tiny-base").pretrained
+    folder = catalogue.resolve("tiny-base").pretrained
     model, tokenizer = AutoModelForCausalLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
     lm = AutoregressiveLM(pretrained=model, tokenizer=tokenizer, self_check=False)
     name = lm.get_model_info()["decoding"]["model"]
@@ -256,11 +256,11 @@ def test_seeds_that_are_none():
 def test_mistakes_in_generation_arguments_are_found_before_weights(model, gen_kwargs, message, monkeypatch):
     import lm_eval.evaluator as evaluator
 
-    import lmx_models.decoder_lm as decoder_lm
+    import lmx_models.harness.decoder_lm as decoder_lm
 
     monkeypatch.setattr(decoder_lm.zoo, "resolve", lambda *_, **__: pytest.fail("looked for weights"))
     if model == "guided":
-        monkeypatch.setattr("lmx_models.guided.GuidedLM._find_oracle", lambda *_: None)
+        monkeypatch.setattr("lmx_models.guided.model.GuidedLM._find_oracle", lambda *_: None)
     arguments = "pretrained=tiny-base" + (",oracle=tiny-base" if model == "guided" else "")
     with pytest.raises(UserError, match=message) as error:
         evaluator.simple_evaluate(model, arguments, tasks=[make_task()], gen_kwargs=gen_kwargs, device="cpu")
@@ -279,9 +279,9 @@ def bos_tokenizer():
     from tokenizers.processors import TemplateProcessing
     from transformers import AutoTokenizer
 
-    from lmx_models import zoo
+    from lmx_models.zoo import catalogue
 
-    tokenizer = AutoTokenizer.from_pretrained(zoo.resolve("tiny-base").pretrained)
+    tokenizer = AutoTokenizer.from_pretrained(catalogue.resolve("tiny-base").pretrained)
     bos = tokenizer.all_special_tokens[0]
     tokenizer.add_special_tokens({"bos_token": bos})
     end = (bos, tokenizer.convert_tokens_to_ids(bos))
@@ -308,11 +308,11 @@ def test_a_beginning_of_text_stands_once():
 def test_truncation_is_that_of_the_tokenizer(monkeypatch):
     from lm_eval.models.huggingface import HFLM
 
-    from lmx_models import zoo
+    from lmx_models.zoo import catalogue
 
     arguments = {"truncation": True, "device": "cpu", "batch_size": 1}
     ours = AutoregressiveLM(pretrained="tiny-base", self_check=False, **arguments)
-    theirs = HFLM(pretrained=zoo.resolve("tiny-base").pretrained, **arguments)
+    theirs = HFLM(pretrained=catalogue.resolve("tiny-base").pretrained, **arguments)
     plain = AutoregressiveLM(pretrained="tiny-base", **FAST)
     todo = requests(n=3, max_gen_toks=12)
     for lm in (ours, theirs, plain):

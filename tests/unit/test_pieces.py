@@ -4,15 +4,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lmx_models.decoding.base import Generate
-from lmx_models.decoding.guided import GuidedConfig, guided
-from lmx_models.decoding.guided_remote import Remote
-from lmx_models.decoding.policies import POLICIES, PolicyConfig
-from lmx_models.engine.codecs import PieceCodec, TokenizerCodec
-from lmx_models.engine.pieces import finished, of_bytes, shares, tells_text, unfinished, whole
-from lmx_models.engine.remote_model import Features, RemoteModel
-from lmx_models.engine.sampling import Sampling, stream
-from lmx_models.no_weights import WholeStopping
+from lmx_models.core.base import Generate
+from lmx_models.core.pieces import finished, of_bytes, shares, tells_text, unfinished, whole
+from lmx_models.core.sampling import Sampling, stream
+from lmx_models.decoding.guided.loop import GuidedConfig, guided
+from lmx_models.decoding.guided.policies import POLICIES, PolicyConfig
+from lmx_models.decoding.guided.remote import Remote
+from lmx_models.harness.no_weights import WholeStopping
+from lmx_models.servers.codecs import PieceCodec, TokenizerCodec
+from lmx_models.servers.remote_model import Features, RemoteModel
 from tests.text_server import PIECES, TextServer, tokens_of
 
 FAMILY = "\U0001f469\u200d\U0001f469\u200d\U0001f467"

@@ -10,7 +10,7 @@ import pytest
 
 from lmx_cli import rescore_scorers
 from lmx_files import git
-from lmx_models import zoo_cache
+from lmx_models.zoo import cache
 from lmx_plugins.errors import UserError
 from lmx_runs import manifest
 
@@ -23,15 +23,15 @@ def cached(tmp_path, monkeypatch):
     def fill(part):
         for name in ("config.json", "model.safetensors"):
             (part / name).write_text(name)
-        (part / zoo_cache.PROVENANCE).write_text(json.dumps({"files": zoo_cache.note_files(part)}))
+        (part / cache.PROVENANCE).write_text(json.dumps({"files": cache.note_files(part)}))
 
-    folder = zoo_cache.converted_folder("model", "0" * 64)
-    assert zoo_cache.build_once(folder, fill) == folder
+    folder = cache.converted_folder("model", "0" * 64)
+    assert cache.build_once(folder, fill) == folder
     return folder
 
 
 def use(folder):
-    return zoo_cache.build_once(folder, lambda _: pytest.fail("made again"))
+    return cache.build_once(folder, lambda _: pytest.fail("made again"))
 
 
 def test_a_model_that_was_converted_here_is_used(cached):
@@ -58,8 +58,8 @@ def test_a_model_of_another_user_is_not_used(cached, name, monkeypatch):
     lambda folder: folder.chmod(0o777),
     lambda folder: folder.parent.chmod(0o777),
     lambda folder: (folder / "link.json").symlink_to("/etc/hostname"),
-    lambda folder: (folder / zoo_cache.PROVENANCE).write_text('{"files": 5}'),
-    lambda folder: (folder / zoo_cache.PROVENANCE).write_text("[]"),
+    lambda folder: (folder / cache.PROVENANCE).write_text('{"files": 5}'),
+    lambda folder: (folder / cache.PROVENANCE).write_text("[]"),
 ])  # fmt: skip
 def test_a_model_that_was_changed_or_can_be_is_not_used(cached, change):
     change(cached)

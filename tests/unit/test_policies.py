@@ -3,9 +3,9 @@ import math
 import pytest
 import torch
 
-from lmx_models.decoding.policies import POLICIES, Point, PolicyConfig, calibrate
-from lmx_models.decoding.signals import entropy, margin, top_p, varentropy
-from lmx_models.engine.sampling import stream
+from lmx_models.core.sampling import stream
+from lmx_models.decoding.guided.policies import POLICIES, Point, PolicyConfig, calibrate
+from lmx_models.decoding.guided.signals import entropy, margin, top_p, varentropy
 from lmx_plugins.errors import UserError
 
 FLAT = torch.zeros(4)

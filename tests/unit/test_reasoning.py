@@ -6,15 +6,15 @@ import pytest
 from lm_eval.models.huggingface import HFLM
 from transformers import AddedToken
 
-from lmx_models import zoo
 from lmx_models.autoregressive import AutoregressiveLM
-from lmx_models.decoding.stopping import Reasoning, Stopping
+from lmx_models.core.stopping import Reasoning, Stopping
 from lmx_models.diffusion import BlockDiffusionLM, MaskedDiffusionLM
-from lmx_models.guided import GuidedLM
-from lmx_models.hybrid import HybridLM
+from lmx_models.guided.model import GuidedLM
+from lmx_models.hybrid.model import HybridLM
 from lmx_models.iterative import IterativeLM
-from lmx_models.requests import reasoning_of
+from lmx_models.settings.requests import reasoning_of
 from lmx_models.wedlm import WeDLM
+from lmx_models.zoo import catalogue
 from tests.unit.test_decoder_lm import requests
 
 EOS, END = 0, 1  # of the byte tokenizer below
@@ -112,7 +112,7 @@ def write(lm, **gen_kwargs):
 
 
 def test_answers_are_those_of_hf_where_the_reasoning_ends():
-    base = {"pretrained": zoo.resolve("tiny-base").pretrained, **FAST}
+    base = {"pretrained": catalogue.resolve("tiny-base").pretrained, **FAST}
     del base["self_check"]
     plain, _ = write(AutoregressiveLM(pretrained="tiny-base", **FAST))
     assert all("Controls" in text for text in plain)
@@ -205,7 +205,7 @@ def test_texts_of_the_journal_are_counted_too(tmp_path):
 def test_a_stop_string_behind_an_id_is_cut_off_as_in_hf():
     ours = AutoregressiveLM(pretrained="tiny-base", **FAST)
     first = ours.generate_until(requests(n=1), disable_tqdm=True)[0].trace.tokens[0]
-    hf = HFLM(pretrained=zoo.resolve("tiny-base").pretrained, device="cpu", batch_size=4, think_end_token=first)
+    hf = HFLM(pretrained=catalogue.resolve("tiny-base").pretrained, device="cpu", batch_size=4, think_end_token=first)
     ours.think_end_token = first
     texts = write(ours, until=["\n"])[0]
     assert texts == hf.generate_until(requests(n=3, max_gen_toks=60, until=["\n"]), disable_tqdm=True)

@@ -4,7 +4,7 @@ import pytest
 from lm_eval.api.instance import Instance
 
 from lmx_models.autoregressive import AutoregressiveLM
-from lmx_models.guided import GuidedLM
+from lmx_models.guided.model import GuidedLM
 from tests.unit.test_decoder_lm import requests
 
 PAIR = {"pretrained": "tiny-base", "oracle": "tiny-oracle", "device": "cpu", "batch_size": 4, "self_check": False}
@@ -81,10 +81,11 @@ def test_what_changes_no_text_keeps_the_journal(tmp_path, change):
 def test_weights_that_changed_in_their_folder_are_seen(tmp_path):
     import shutil
 
-    from lmx_models import fingerprint, zoo
+    from lmx_models.records import fingerprint
+    from lmx_models.zoo import catalogue
 
     folder = tmp_path / "model"
-    shutil.copytree(zoo.resolve("tiny-base").pretrained, folder)
+    shutil.copytree(catalogue.resolve("tiny-base").pretrained, folder)
     run(tmp_path / "journal", n=1, pretrained=str(folder))
     assert run(tmp_path / "journal", n=1, pretrained=str(folder))[1] == 1
     weights = folder / "model.safetensors"
@@ -144,10 +145,10 @@ def test_likelihoods_are_computed_once(tmp_path, monkeypatch):
 def test_a_model_without_a_name_has_no_journal(tmp_path):
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    from lmx_models import zoo
+    from lmx_models.zoo import catalogue
     from lmx_plugins.errors import UserError
 
-    folder = zoo.resolve("tiny-base").pretrained
+    folder = catalogue.resolve("tiny-base").pretrained
     model = AutoModelForCausalLM.from_pretrained(folder)
     lm = AutoregressiveLM(
         pretrained=model, tokenizer=AutoTokenizer.from_pretrained(folder), journal=str(tmp_path), self_check=False
@@ -159,7 +160,7 @@ def test_a_model_without_a_name_has_no_journal(tmp_path):
 def test_the_code_of_a_plugins_decoder_counts(tmp_path, monkeypatch):
     import sys
 
-    from lmx_models import fingerprint
+    from lmx_models.records import fingerprint
 
     assert fingerprint.plugin_code(GuidedLM.__mro__) is None
     monkeypatch.syspath_prepend(tmp_path)
@@ -184,10 +185,10 @@ def test_a_missing_calibration_file_is_one_line_with_a_journal_too(tmp_path):
 
 def test_counts_and_model_seconds_are_of_all_texts_and_the_clock_of_this_attempt():
     """`seconds` cannot be set against `texts` where some came from the journal; `model_seconds` can."""
-    from lmx_models.completion import Completion
-    from lmx_models.decoding.base import Segment
-    from lmx_models.decoding.trace import ModelCost, Trace
-    from lmx_models.records import RunStatistics
+    from lmx_models.core.base import Segment
+    from lmx_models.core.completion import Completion
+    from lmx_models.core.trace import ModelCost, Trace
+    from lmx_models.records.traces import RunStatistics
 
     statistics = RunStatistics()
     for number in range(10):

@@ -9,16 +9,16 @@ from lm_eval.api.instance import Instance
 
 from lmx_analysis.compare.samplers import differences, sampler_of
 from lmx_files.runs import find_runs
-from lmx_models import zoo
 from lmx_models.autoregressive import AutoregressiveLM
+from lmx_models.core.sampling import Sampling, probabilities, sample, stream
 from lmx_models.diffusion import BlockDiffusionLM, MaskedDiffusionLM
-from lmx_models.engine.sampling import Sampling, probabilities, sample, stream
-from lmx_models.generation_defaults import DEFAULTS, beyond, with_model_defaults
-from lmx_models.guided import GuidedLM
-from lmx_models.hybrid import HybridLM
+from lmx_models.guided.model import GuidedLM
+from lmx_models.hybrid.model import HybridLM
 from lmx_models.iterative import IterativeLM
-from lmx_models.requests import sampling_of
+from lmx_models.settings.generation_defaults import DEFAULTS, beyond, with_model_defaults
+from lmx_models.settings.requests import sampling_of
 from lmx_models.wedlm import WeDLM
+from lmx_models.zoo import catalogue
 from lmx_plugins.errors import UserError
 from tests.unit.test_compare import write_run
 from tests.unit.test_decoder_lm import FAST, PROMPTS, requests
@@ -33,7 +33,7 @@ def tiny_base(tmp_path_factory):
 
     def copy(**generation) -> str:
         folder = tmp_path_factory.mktemp("model") / "tiny"
-        shutil.copytree(zoo.resolve("tiny-base").pretrained, folder)
+        shutil.copytree(catalogue.resolve("tiny-base").pretrained, folder)
         file = folder / "generation_config.json"
         file.write_text(json.dumps({**json.loads(file.read_text()), **generation}))
         return str(folder)

@@ -1,4 +1,4 @@
-from lmx_models.decoding.stopping import Stopping
+from lmx_models.core.stopping import Stopping
 from tests.unit.decoding_tools import EOS, stopping, text_of
 
 

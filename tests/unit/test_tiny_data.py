@@ -11,11 +11,11 @@ import pytest
 import yaml
 
 from lmx_metrics import structure
-from lmx_models.tiny import data
 from lmx_plugins.errors import UserError
 from lmx_tasks.category_counting import generate as counting
 from lmx_tasks.constraint_tiny import generate as sections
 from lmx_tasks.constraint_tiny import utils
+from training.tiny import data
 
 TASK = Path(sections.__file__).parent
 

@@ -8,20 +8,13 @@ import pytest
 import torch
 from transformers import Qwen3Config, Qwen3ForCausalLM
 
-from lmx_models.tiny import views
-from lmx_models.tiny.batches import Batch, batches
-from lmx_models.tiny.objectives import OBJECTIVES, view_losses
-from lmx_models.tiny.reference import (
-    block_causal,
-    logits_of,
-    reference_bd3lm,
-    reference_mdlm,
-    reference_wedlm,
-    shares,
-)
-from lmx_models.tiny.spec import FAMILY
-from lmx_models.tiny.tokenizer import build_tokenizer
-from lmx_models.tiny.train import build_model, train
+from training.tiny import views
+from training.tiny.batches import Batch, batches
+from training.tiny.objectives import OBJECTIVES, view_losses
+from training.tiny.reference import block_causal, logits_of, reference_bd3lm, reference_mdlm, reference_wedlm, shares
+from training.tiny.spec import FAMILY
+from training.tiny.tokenizer import build_tokenizer
+from training.tiny.train import build_model, train
 
 EOS, PAD, MASK, VOCABULARY = 0, 1, 2, 40
 

@@ -12,12 +12,12 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from lmx_models.tiny import build, data
-from lmx_models.tiny.batches import batches
-from lmx_models.tiny.evaluate import DECODING, evaluate
-from lmx_models.tiny.objectives import OBJECTIVES
-from lmx_models.tiny.spec import FAMILY, Spec
-from lmx_models.tiny.train import build_model, take_over, train
+from training.tiny import build, data
+from training.tiny.batches import batches
+from training.tiny.evaluate import DECODING, evaluate
+from training.tiny.objectives import OBJECTIVES
+from training.tiny.spec import FAMILY, Spec
+from training.tiny.train import build_model, take_over, train
 
 NAMES = tuple(FAMILY)
 DIFFUSION = tuple(name for name, spec in FAMILY.items() if spec.objective != "ar")

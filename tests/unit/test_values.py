@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lmx_files.values import read_bool, read_float, read_int, read_text, read_texts
-from lmx_models.requests import read_generation, sampling_of
+from lmx_models.settings.requests import read_generation, sampling_of
 from lmx_plugins.errors import UserError
 
 

@@ -6,15 +6,15 @@ import math
 import pytest
 import torch
 
+from lmx_models.core.base import Segment
+from lmx_models.core.sampling import Sampling, sample, stream
 from lmx_models.decoding.autoregressive import autoregressive
-from lmx_models.decoding.base import Segment
-from lmx_models.decoding.wedlm import WeDLMConfig, field_names, wedlm
-from lmx_models.engine.sampling import Sampling, sample, stream
+from lmx_models.decoding.diffusion.wedlm import WeDLMConfig, field_names, wedlm
 from lmx_models.engine.scheduler import Job, Scheduler
 from lmx_models.engine.step_model import StepModel
-from lmx_models.tiny.reference import reference_wedlm
 from lmx_plugins.errors import UserError
 from tests.unit.decoding_tools import EOS, VOCABULARY, drive, hashed, random_model, stopping, text_of
+from training.tiny.reference import reference_wedlm
 
 MASK = VOCABULARY - 1
 PROMPTS = [[5, 9, 2], [7], [3, 3, 8, 1, 4, 9, 11, 13], [21, 2], [6] * 15, [30, 31, 32], [8, 9]]

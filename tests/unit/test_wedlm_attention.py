@@ -6,11 +6,11 @@ import types
 import pytest
 import torch
 
-from lmx_models.decoding.base import Feed
-from lmx_models.decoding.wedlm import WeDLMConfig, wedlm
+from lmx_models.core.base import Feed
+from lmx_models.core.sampling import Sampling, stream
+from lmx_models.decoding.diffusion.wedlm import WeDLMConfig, wedlm
 from lmx_models.engine import flash_attention
 from lmx_models.engine.flash_attention import choose, rows_varlen
-from lmx_models.engine.sampling import Sampling, stream
 from lmx_models.engine.scheduler import Job, Scheduler
 from lmx_models.engine.slot_attention import attend_by
 from lmx_models.engine.step_model import StepModel

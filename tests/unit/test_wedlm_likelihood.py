@@ -10,13 +10,13 @@ import torch
 from lm_eval.api.instance import Instance
 from transformers import AutoModelForCausalLM
 
-from lmx_models import zoo
 from lmx_models.autoregressive import AutoregressiveLM
-from lmx_models.decoding.wedlm_likelihood import wedlm_likelihood
+from lmx_models.decoding.diffusion.wedlm_likelihood import wedlm_likelihood
 from lmx_models.engine.scheduler import Job, Scheduler
 from lmx_models.engine.step_model import StepModel
-from lmx_models.likelihoods import LikelihoodConfig, _batches, left_to_right
+from lmx_models.harness.likelihoods import LikelihoodConfig, _batches, left_to_right
 from lmx_models.wedlm import WeDLM
+from lmx_models.zoo import catalogue
 from lmx_plugins.errors import UserError
 from tests.unit.decoding_tools import VOCABULARY, random_model
 
@@ -199,7 +199,7 @@ def test_a_model_with_sliding_windows_is_refused():
 
 
 def test_eager_attention_gives_the_same():
-    folder = zoo.resolve("tiny-wedlm").pretrained
+    folder = catalogue.resolve("tiny-wedlm").pretrained
     texts = [(context, tokens) for context, tokens in TEXTS if context]
     one, other = (
         left_to_right(AutoModelForCausalLM.from_pretrained(folder, attn_implementation=name).eval(), texts, 5)

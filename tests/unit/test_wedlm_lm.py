@@ -7,14 +7,14 @@ import pytest
 from lm_eval.api.instance import Instance
 
 from lmx_models.autoregressive import AutoregressiveLM
-from lmx_models.completion import Completion
+from lmx_models.core.completion import Completion
 from lmx_models.engine import flash_attention
-from lmx_models.tiny.data import HELD_OUT_COUNTING, HELD_OUT_SECTIONS
 from lmx_models.wedlm import WeDLM
 from lmx_plugins.errors import UserError
 from lmx_tasks.category_counting import generate as counting
 from lmx_tasks.constraint_tiny import generate as sections
 from tests.unit.test_decoder_lm import requests
+from training.tiny.data import HELD_OUT_COUNTING, HELD_OUT_SECTIONS
 
 FAST = {"pretrained": "tiny-wedlm", "device": "cpu", "batch_size": 4}
 
@@ -200,7 +200,7 @@ def test_attention_is_chosen_at_load(monkeypatch):
     ],
 )
 def test_bad_arguments_are_refused_before_loading(bad, message, monkeypatch):
-    monkeypatch.setattr("lmx_models.zoo.resolve", lambda *_, **__: pytest.fail("a model was looked for"))
+    monkeypatch.setattr("lmx_models.zoo.catalogue.resolve", lambda *_, **__: pytest.fail("a model was looked for"))
     with pytest.raises(UserError, match=message):
         WeDLM(**{**FAST, **bad})
 

