@@ -21,15 +21,16 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from common import machine, model_folder, report, requests
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from benchmarks.common import machine, model_folder, report, requests
 from lmx_models.autoregressive import AutoregressiveLM
 from lmx_models.core.base import Decoding
 from lmx_models.core.sampling import Sampling, stream
 from lmx_models.core.stopping import Stopping
 from lmx_models.decoding.autoregressive import autoregressive
-from lmx_models.decoding.guided.loop import GuidedConfig, guided
+from lmx_models.decoding.guided.config import GuidedConfig
+from lmx_models.decoding.guided.loop import guided
 from lmx_models.decoding.guided.policies import PolicyConfig, RampSpaced
 from lmx_models.engine.scheduler import Finished, Job, Scheduler
 from lmx_models.engine.step_model import StepModel

@@ -29,15 +29,14 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from math_altered import altered, slips
-
-from lmx_metrics.math import worker as workers
-from lmx_metrics.math.answer import extract
-from lmx_metrics.math.normalise import is_words, normalise
-from lmx_metrics.math.numbers import based, number
+from benchmarks.studies.math_altered import altered, slips
+from lmx_metrics.math.compare.shapes import Shape, shape
+from lmx_metrics.math.notation.answer import extract
+from lmx_metrics.math.notation.normalise import is_words, normalise
+from lmx_metrics.math.notation.numbers import based, number
+from lmx_metrics.math.process import worker as workers
+from lmx_metrics.math.process.worker import LimitError
 from lmx_metrics.math.scoring import score
-from lmx_metrics.math.shapes import Shape, shape
-from lmx_metrics.math.worker import LimitError
 from lmx_tasks.math import data
 
 GOLDEN = Path(__file__).resolve().parents[1] / "tests" / "golden" / "lmx_math"

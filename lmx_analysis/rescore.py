@@ -14,8 +14,8 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from lmx_files.hashing import sha256, sha256_of_text
-from lmx_files.runs import SAMPLE_FIELDS, Run
-from lmx_files.tally import listed
+from lmx_files.runs.folders import SAMPLE_FIELDS, Run
+from lmx_files.runs.tally import listed
 from lmx_plugins.errors import UserError
 
 Restore = Callable[[str, dict[str, Any]], Sequence[Any]]

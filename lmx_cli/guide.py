@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lmx_files import terminal
+from lmx_files.safety import terminal
 from lmx_plugins.errors import UserError
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def guide(
     oracle: Annotated[str | None, typer.Option("--oracle", help="The same, for the oracle.")] = None,
     c: Annotated[str, typer.Option("--c", help="Most consultations; inf: no limit.")] = "5",
     k: Annotated[str, typer.Option("--k", help="Most oracle tokens per consultation; inf: until the end.")] = "10",
-    policy: Annotated[str, typer.Option("--policy", help="When to ask; see docs/guided.md.")] = "ramp",
+    policy: Annotated[str, typer.Option("--policy", help="When to ask; see docs/decoding/guided.md.")] = "ramp",
     max_tokens: Annotated[int, typer.Option("--max_tokens", help="Most tokens of the answer.")] = 256,
     temperature: Annotated[float, typer.Option("--temperature", help="Of the base; 0 is greedy.")] = 0.0,
     device: Annotated[str | None, typer.Option("--device", help="Of models on this machine; else the GPU's.")] = None,

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from lmx_cli.output import show
-from lmx_files import terminal
+from lmx_files.safety import terminal
 from lmx_plugins.errors import UserError, unknown
 
 

@@ -21,7 +21,7 @@ from typing import Annotated
 
 import typer
 
-from lmx_files import terminal
+from lmx_files.safety import terminal
 from lmx_plugins.errors import UserError, unknown
 
 TEMPLATES = Path(__file__).with_name("templates")

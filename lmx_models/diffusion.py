@@ -15,7 +15,7 @@ from lmx_models.engine.step_model import StepModel
 from lmx_models.harness.likelihoods import LikelihoodConfig, MaskLikelihoods
 from lmx_models.settings.arguments import build
 from lmx_models.settings.requests import Request
-from lmx_models.zoo import families
+from lmx_models.zoo import families, family_table
 from lmx_plugins.errors import UserError
 
 
@@ -134,7 +134,7 @@ class BlockDiffusionLM(DiffusionLM):
         return {**super().likelihood_settings(), **blocks}
 
 
-def refuse_other_attention(config: Any, family: families.Family | None, method: str) -> None:
+def refuse_other_attention(config: Any, family: family_table.Family | None, method: str) -> None:
     """Refuse models whose tokens cannot all see one another."""
     if family is not None and family.causal:
         raise UserError(f"{family.name} models fill masks under causal attention: use --model wedlm, not {method}")

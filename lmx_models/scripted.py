@@ -17,7 +17,7 @@ from lmx_models.harness.evaluated import Evaluated, check_asked, check_origins, 
 from lmx_models.records.traces import RunStatistics
 from lmx_models.settings.arguments import refuse_unknown
 from lmx_plugins.errors import UserError, unknown
-from lmx_plugins.evaluation import Asked, asked
+from lmx_plugins.evaluation.asked import Asked, asked
 
 FINISHES = ("eos", "stop", "length", "context")
 

@@ -18,8 +18,8 @@ from pathlib import Path
 from rich.panel import Panel
 from rich.table import Table
 
-from lmx_analysis.guided_text import coloured, read
-from lmx_files import children, terminal
+from lmx_analysis.guided.text import coloured, read
+from lmx_files.safety import children, terminal
 from lmx_models.zoo import catalogue
 from lmx_plugins.errors import UserError
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from lmx_files.runs import Run, read_run
+from lmx_files.runs.folders import Run, read_run
 from lmx_plugins.errors import UserError
 
 Arms = dict[str, tuple[Run, ...]]

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from lmx_files.runs import Run
-from lmx_files.tally import listed as documents_listed
+from lmx_files.runs.folders import Run
+from lmx_files.runs.tally import listed as documents_listed
 from lmx_plugins.errors import UserError, unknown
 
 Key = tuple[str, int]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lmx_analysis.guided_runs import GuidedText
+from lmx_analysis.guided.runs import GuidedText
 from lmx_plugins.errors import UserError
 
 

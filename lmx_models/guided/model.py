@@ -12,7 +12,8 @@ from typing import Any, ClassVar
 from lmx_files import jsonl
 from lmx_files.values import read_bool
 from lmx_models.core.base import Decoding
-from lmx_models.decoding.guided.loop import GuidedConfig, guided
+from lmx_models.decoding.guided.config import GuidedConfig
+from lmx_models.decoding.guided.loop import guided
 from lmx_models.decoding.guided.oracles import Translation
 from lmx_models.decoding.guided.policies import POLICIES, Policy, PolicyConfig, calibrate
 from lmx_models.decoding.guided.state import Watch

@@ -11,7 +11,7 @@ import torch
 from lm_eval.api.instance import Instance
 
 from lmx_models.core.completion import Completion
-from lmx_models.decoding.guided.loop import GuidedConfig
+from lmx_models.decoding.guided.config import GuidedConfig
 from lmx_models.decoding.guided.policies import POLICIES, PolicyConfig
 from lmx_models.decoding.guided.remote import Remote
 from lmx_models.engine.scheduler import Finished

@@ -14,6 +14,7 @@ from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
 from tqdm import tqdm
 
+from lmx_files.journal import Journal
 from lmx_files.values import read_bool, read_int
 from lmx_models.core.base import Decoding
 from lmx_models.core.completion import Completion
@@ -29,17 +30,17 @@ from lmx_models.harness.journaled import JournaledLM
 from lmx_models.harness.method_settings import hf_arguments
 from lmx_models.harness.ranks import Ranks
 from lmx_models.harness.resume import ResumeJournal
-from lmx_models.records.journal import Journal
 from lmx_models.records.traces import RunStatistics, TraceFile, pieces_of
 from lmx_models.settings.arguments import fields_of, read_as_declared, refuse_unknown
 from lmx_models.settings.generation_defaults import unheeded
 from lmx_models.settings.requests import Request, answer_of, reasoning_of, sampling_of, without_padding
 from lmx_models.zoo import catalogue
 from lmx_models.zoo.family_models import FamilyModels
-from lmx_models.zoo.loading import encode_prompt, end_ids, model_name, no_remote_code, quiet_loading, safe_additions
+from lmx_models.zoo.from_files import quiet_loading
+from lmx_models.zoo.loading import encode_prompt, end_ids, model_name, no_remote_code, safe_additions
 from lmx_plugins import threads
 from lmx_plugins.errors import UserError, unknown
-from lmx_plugins.evaluation import Asked, asked
+from lmx_plugins.evaluation.asked import Asked, asked
 
 log = logging.getLogger(__name__)
 

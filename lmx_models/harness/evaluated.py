@@ -8,9 +8,9 @@ from typing import Any
 from lm_eval.api.instance import Instance
 from lm_eval.api.model import LM
 
-from lmx_plugins.documents import check_limit, check_samples
 from lmx_plugins.errors import UserError
-from lmx_plugins.evaluation import Asked, origin
+from lmx_plugins.evaluation.asked import Asked, origin
+from lmx_plugins.evaluation.documents import check_limit, check_samples
 
 
 class Evaluated(LM):

@@ -19,7 +19,7 @@ from lmx_models.settings.generation_defaults import with_model_defaults
 from lmx_models.settings.requests import COMMON_GEN_KWARGS, read_generation, sampling_of, without_neutral
 from lmx_models.zoo.loading import model_name
 from lmx_plugins.errors import UserError
-from lmx_plugins.evaluation import Asked
+from lmx_plugins.evaluation.asked import Asked
 
 
 @functools.cache

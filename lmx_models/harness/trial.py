@@ -16,8 +16,10 @@ from pathlib import Path
 from typing import Any, NoReturn
 from unittest import mock
 
-from lmx_plugins import discovery, evaluation
+from lmx_models.zoo.resolved import Resolved
+from lmx_plugins import discovery
 from lmx_plugins.errors import UserError
+from lmx_plugins.evaluation import asked
 
 
 class _EnoughError(BaseException):
@@ -35,7 +37,7 @@ def try_arguments(model: str, arguments: Mapping[str, Any], gen_kwargs: Any = No
     if cls is None or not hasattr(cls, "method"):
         _look_for_folder(arguments.get("pretrained"))
         return
-    with _without_weights(), evaluation.announced(gen_kwargs=gen_kwargs):
+    with _without_weights(), asked.announced(gen_kwargs=gen_kwargs):
         try:
             cls(**arguments)
         except _EnoughError:
@@ -65,7 +67,7 @@ def _without_weights() -> Iterator[None]:
         here = name.startswith(("/", ".", "~", "tiny-")) or Path(name).expanduser().exists()
         if here and not name.endswith(".gguf"):
             return real(name, revision=revision)
-        return catalogue.Resolved(name, None, None, name, "untried", "")
+        return Resolved(name, None, None, name, "untried", "")
 
     with ExitStack() as stack:
         for target, attribute, stand_in in (

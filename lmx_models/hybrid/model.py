@@ -36,6 +36,7 @@ from lmx_models.settings.arguments import fields_of
 from lmx_models.settings.generation_defaults import DEFAULTS, unheeded, with_model_defaults
 from lmx_models.settings.requests import Request
 from lmx_models.zoo import catalogue
+from lmx_models.zoo.resolved import Resolved
 from lmx_plugins.errors import UserError
 
 # Arguments of lm_eval's `hf` that speak of one model, where a graph has several.
@@ -128,7 +129,7 @@ class HybridLM(StagedLM):
     # Models.
 
     def _load(
-        self, resolved: Mapping[tuple[str, str | None], catalogue.Resolved], main: Node, self_check: bool
+        self, resolved: Mapping[tuple[str, str | None], Resolved], main: Node, self_check: bool
     ) -> dict[tuple[str, str | None], Weights]:
         """Load each set of weights once, however it is named and however many nodes use it."""
         loaded = {_place(resolved[main.model, main.revision]): self.main}
@@ -324,7 +325,7 @@ def _models_of(nodes: Sequence[Node]) -> list[tuple[str, str | None]]:
     return list(dict.fromkeys(named))
 
 
-def _place(resolved: catalogue.Resolved) -> tuple[str, str | None]:
+def _place(resolved: Resolved) -> tuple[str, str | None]:
     return resolved.pretrained, resolved.revision
 
 

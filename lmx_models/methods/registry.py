@@ -16,15 +16,17 @@ from lmx_models.decoding.diffusion.block_diffusion import BlockDiffusionConfig, 
 from lmx_models.decoding.diffusion.denoising import Head
 from lmx_models.decoding.diffusion.masked_diffusion import MaskedDiffusionConfig, masked_diffusion
 from lmx_models.decoding.diffusion.wedlm import WeDLMConfig, refuse_sampled_verification, wedlm
-from lmx_models.decoding.guided.loop import GuidedConfig, guided
+from lmx_models.decoding.guided.config import GuidedConfig
+from lmx_models.decoding.guided.loop import guided
 from lmx_models.decoding.guided.policies import POLICIES, PolicyConfig
 from lmx_models.diffusion import refuse_other_attention
 from lmx_models.engine.self_check import check
 from lmx_models.records.fingerprint import model_identity
 from lmx_models.settings.arguments import build, fields_of, refuse_unknown
 from lmx_models.settings.requests import Request, sampling_of
-from lmx_models.zoo import catalogue, families
+from lmx_models.zoo import families, family_table
 from lmx_models.zoo.loading import end_ids, load, same_tokenizer
+from lmx_models.zoo.resolved import Resolved
 from lmx_plugins.errors import UserError, unknown
 
 
@@ -43,7 +45,7 @@ class Weights:
     tokenizer: Any
     identity: str
     max_length: int
-    family: families.Family | None = None
+    family: family_table.Family | None = None
     _masks: dict[int | None, int] = field(default_factory=dict)
 
     def mask(self, given: int | None) -> int:
@@ -245,9 +247,7 @@ def plain_settings(method: Method, values: Mapping[str, Any]) -> dict[str, Any]:
     return {name: "inf" if value == float("inf") else value for name, value in settings.items()}
 
 
-def load_weights(
-    resolved: catalogue.Resolved, name: str, dtype: torch.dtype, device: torch.device, self_check: bool
-) -> Weights:
+def load_weights(resolved: Resolved, name: str, dtype: torch.dtype, device: torch.device, self_check: bool) -> Weights:
     """Load a model beside the one that lm_eval loaded."""
     found = families.load(resolved, name, dtype, device)
     model, tokenizer, family = found if found else (*load(resolved, name, dtype, device), None)

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import httpx
 import tenacity
 
-from lmx_files import secrets, terminal
+from lmx_files.safety import secrets, terminal
 from lmx_models.servers.address import PREFIX, Address
 from lmx_models.servers.replies import ERROR_BYTES, UnfitError, most_bytes, read_completion, read_models, seconds_of
 from lmx_models.servers.wire import Answer, TooLongError, Wire

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lmx_models.zoo import cache, folders, gguf, hub, wheels
+from lmx_models.zoo.resolved import Resolved
 from lmx_plugins.errors import UserError, few, unknown
 
 TINY = Path(__file__).parents[1] / "tiny"
@@ -27,22 +28,6 @@ class ModelEntry:
     size_mb: int | None
     available: str  # 'shipped' | 'cached' | 'hub' | 'wheel' | 'unavailable'
     license: str
-
-
-@dataclass(frozen=True)
-class Resolved:
-    """What to hand to `from_pretrained`, and where it came from.
-
-    `pretrained` is a folder or a Hub id; `revision` is the Hub's commit where one is known; `note` goes into
-    the results. `gguf_file` is always None: GGUF files are converted, see `lmx_models.zoo.gguf`.
-    """
-
-    pretrained: str
-    gguf_file: str | None
-    revision: str | None
-    name: str
-    origin: str  # 'shipped' | 'hub' | 'hub-cache' | 'wheel' | 'folder' | 'gguf'
-    note: str
 
 
 @dataclass(frozen=True)

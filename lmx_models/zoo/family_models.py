@@ -6,7 +6,7 @@ from typing import Any
 
 from lm_eval.models.huggingface import HFLM
 
-from lmx_models.zoo import families
+from lmx_models.zoo import families, family_table
 from lmx_plugins.errors import UserError
 
 # Arguments of lm_eval's `hf` that change the weights while it loads them.
@@ -20,7 +20,7 @@ class FamilyModels(HFLM):
         family: of the loaded model; None for one that transformers knows, or that was handed in as an object.
     """
 
-    family: families.Family | None = None
+    family: family_table.Family | None = None
     _model: Any
 
     def _get_config(self, pretrained: str, **kwargs: Any) -> None:
@@ -32,7 +32,7 @@ class FamilyModels(HFLM):
         try:
             super()._get_config(pretrained, **kwargs)
         except (ValueError, KeyError) as error:
-            known = ", ".join(sorted({kind for one in families.FAMILIES for kind in one.model_types}))
+            known = ", ".join(sorted({kind for one in family_table.FAMILIES for kind in one.model_types}))
             raise UserError(
                 f"cannot use {pretrained}: transformers does not know its model_type, nor is it one that lmx maps to "
                 f"transformers' classes ({known}). Code of model repositories is not run"

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lmx_files import children, opening, terminal
+from lmx_files import opening
+from lmx_files.safety import children, terminal
 from lmx_models.zoo import cache, gguf
 from lmx_plugins.errors import UserError
 

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lmx_files import secrets
+from lmx_files.safety import secrets
 from lmx_plugins.errors import UserError
 from lmx_runs.options import parse
 

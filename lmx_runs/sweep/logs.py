@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from lmx_files import opening, secrets, terminal
+from lmx_files import opening
+from lmx_files.safety import secrets, terminal
 from lmx_plugins.errors import UserError
 from lmx_runs.sweep.worker import HEADER
 

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from lmx_analysis.report import write_report
-from tests.unit.report_runs import sample, trace, write_run
+from tests.unit.report.report_runs import sample, trace, write_run
 
 playwright_api = pytest.importorskip("playwright.sync_api", reason="needs the package playwright")
 

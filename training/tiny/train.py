@@ -21,7 +21,7 @@ from transformers import (
     Qwen3ForCausalLM,
 )
 
-from lmx_models.zoo.loading import model_from
+from lmx_models.zoo.from_files import model_from
 from training.tiny.batches import batches
 from training.tiny.objectives import OBJECTIVES
 from training.tiny.spec import Spec

@@ -5,16 +5,13 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from lmx_models.core.base import Feed
 from lmx_models.core.sampling import Sampling, sample
 from lmx_models.core.stopping import Stopping
+from lmx_models.decoding.guided.config import GuidedConfig
 from lmx_models.decoding.guided.signals import top_p
 from lmx_models.decoding.guided.state import Consultation, State
-
-if TYPE_CHECKING:
-    from lmx_models.decoding.guided.loop import GuidedConfig
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import random
 from collections import deque
 from collections.abc import Generator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
@@ -23,12 +23,10 @@ from lmx_models.core.pieces import unfinished, whole
 from lmx_models.core.sampling import Sampling
 from lmx_models.core.stopping import Stopping
 from lmx_models.decoding.guided.bounds import entropy_bounds, least_entropy
+from lmx_models.decoding.guided.config import GuidedConfig
 from lmx_models.decoding.guided.oracles import hands_back
 from lmx_models.decoding.guided.state import Consultation, State
 from lmx_plugins.errors import UserError
-
-if TYPE_CHECKING:
-    from lmx_models.decoding.guided.loop import GuidedConfig
 
 LONG = 64  # most tokens asked for at once where the text may have to end or change hands within them
 
