@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from lmx_files.errors import UserError
 from lmx_files.safety import terminal
-from lmx_plugins.errors import UserError
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -12,8 +12,8 @@ from typer.core import TyperGroup
 from lmx_cli import data, guide, listing, models, new, plugins, run, sweep
 from lmx_cli.analyses import compare, guided, report
 from lmx_cli.rescore import command
+from lmx_files.errors import UserError, unknown
 from lmx_files.safety import children, terminal
-from lmx_plugins.errors import UserError, unknown
 from lmx_plugins.guards import error_line, install_excepthook, wants_traceback
 
 

@@ -7,8 +7,8 @@ from typing import Annotated, Any
 import typer
 
 from lmx_cli.output import show
+from lmx_files.errors import UserError, unknown
 from lmx_files.safety import terminal
-from lmx_plugins.errors import UserError, unknown
 
 
 def build(group: Any) -> typer.Typer:

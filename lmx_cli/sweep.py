@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lmx_files.errors import UserError, unknown
 from lmx_files.safety import terminal
-from lmx_plugins.errors import UserError, unknown
 
 if TYPE_CHECKING:
     from lmx_runs.sweep.arms import Arm

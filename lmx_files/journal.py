@@ -20,7 +20,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from lmx_files import opening
-from lmx_plugins.errors import UserError
+from lmx_files.errors import UserError
 
 log = logging.getLogger(__name__)
 

@@ -15,10 +15,10 @@ from typing import Any
 import psutil
 
 from lmx_files import atomic
+from lmx_files.errors import UserError
 from lmx_files.hashing import sha256
 from lmx_files.reading import reason
 from lmx_files.safety import git, secrets
-from lmx_plugins.errors import UserError
 
 PACKAGES = ("lmx-eval", "lm_eval", "torch", "transformers", "datasets", "accelerate", "tokenizers", "numpy", "vllm")
 # Variables that change what a run does; never one that may hold a secret.

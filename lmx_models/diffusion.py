@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from lmx_files.errors import UserError
 from lmx_models.core.base import Decoding
 from lmx_models.decoding.diffusion.block_diffusion import BlockDiffusionConfig, block_diffusion
 from lmx_models.decoding.diffusion.denoising import Head
@@ -16,7 +17,6 @@ from lmx_models.harness.likelihoods import LikelihoodConfig, MaskLikelihoods
 from lmx_models.settings.arguments import build
 from lmx_models.settings.requests import Request
 from lmx_models.zoo import families, family_table
-from lmx_plugins.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True)

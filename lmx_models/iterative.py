@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from lm_eval.api.instance import Instance
 
+from lmx_files.errors import UserError
 from lmx_files.values import read_bool
 from lmx_files.yaml import read_yaml
 from lmx_models.core.base import Decoding
@@ -22,7 +23,6 @@ from lmx_models.methods.staged import StageCall, StagedLM, StagedRequest
 from lmx_models.settings.arguments import build, refuse_unknown
 from lmx_models.settings.requests import Request
 from lmx_models.zoo import catalogue
-from lmx_plugins.errors import UserError
 
 PROMPTS = {
     "draft": "{prompt}",

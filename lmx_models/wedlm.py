@@ -7,6 +7,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from lmx_files.errors import unknown
 from lmx_models.core.base import Decoding
 from lmx_models.decoding.diffusion.wedlm import WeDLMConfig, field_names, refuse_sampled_verification, wedlm
 from lmx_models.decoding.diffusion.wedlm_likelihood import wedlm_likelihood
@@ -17,7 +18,6 @@ from lmx_models.harness.likelihoods import LikelihoodConfig, MaskLikelihoods
 from lmx_models.settings.arguments import build
 from lmx_models.settings.requests import Request
 from lmx_models.zoo import families
-from lmx_plugins.errors import unknown
 
 log = logging.getLogger(__name__)
 

@@ -6,8 +6,8 @@ import argparse
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from lmx_files.errors import UserError
 from lmx_files.values import is_none, read_int
-from lmx_plugins.errors import UserError
 from lmx_plugins.evaluation.documents import check_limit, read_samples
 
 SEEDS = ("random", "numpy", "torch", "few-shot")

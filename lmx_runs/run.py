@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from lmx_files import manifest
+from lmx_files.errors import UserError
 from lmx_files.runs.folders import read_results
 from lmx_files.safety import terminal
 from lmx_plugins import discovery, guards
-from lmx_plugins.errors import UserError
 from lmx_runs import fast_start, hub, outputs, preflight
 from lmx_runs.options import Options, parse
 

@@ -19,9 +19,9 @@ from rich.panel import Panel
 from rich.table import Table
 
 from lmx_analysis.guided.text import coloured, read
+from lmx_files.errors import UserError
 from lmx_files.safety import children, terminal
 from lmx_models.zoo import catalogue
-from lmx_plugins.errors import UserError
 
 MODEL = "smollm2-135m"
 ROWS = {

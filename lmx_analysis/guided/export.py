@@ -24,10 +24,10 @@ from typing import Any
 
 from lmx_analysis.guided.runs import GuidedText, guided_texts, settings_of
 from lmx_files import jsonl
+from lmx_files.errors import UserError
 from lmx_files.runs.folders import Run
 from lmx_metrics.counting import parse_count
 from lmx_metrics.math.notation.answer import extract
-from lmx_plugins.errors import UserError
 
 FIELDS = (
     "c", "k", "base_model_id", "oracle_model_id", "prompt", "result", "ground_truth", "parsed_answer",

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from lmx_analysis.compare.scores import declared_metric, main_metrics
 from lmx_analysis.stats import Metric
+from lmx_files.errors import UserError, few, unknown
 from lmx_files.runs import schema
 from lmx_files.runs.folders import Run, find_runs
 from lmx_files.runs.join import read_traces, texts_of
 from lmx_files.runs.tally import listed
-from lmx_plugins.errors import UserError, few, unknown
 
 REPLACED = "replaced"
 """Where a sweep puts results of settings that its file no longer has."""

@@ -9,7 +9,7 @@ from typing import Any
 from rich.text import Text
 
 from lmx_files import jsonl
-from lmx_plugins.errors import UserError
+from lmx_files.errors import UserError
 
 COLOURS = {"base": "red", "oracle": "blue", "ar": "default"}
 

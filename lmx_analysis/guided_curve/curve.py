@@ -20,7 +20,7 @@ from lmx_analysis.guided_curve.model import Chosen, Curve, Line, Options, Point
 from lmx_analysis.guided_curve.notes import caveats, of_control, of_ends
 from lmx_analysis.guided_curve.settings import random_setting
 from lmx_analysis.stats.linear import Linear
-from lmx_plugins.errors import UserError, unknown
+from lmx_files.errors import UserError, unknown
 
 
 def guided_curve(

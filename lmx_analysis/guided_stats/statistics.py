@@ -25,8 +25,8 @@ from lmx_analysis.guided.runs import (
 from lmx_analysis.guided_stats import measures
 from lmx_analysis.guided_stats.contexts import Context, batches, context_of
 from lmx_analysis.guided_stats.forward import Reader, Reading
+from lmx_files.errors import UserError, few, unknown
 from lmx_files.runs.folders import Run
-from lmx_plugins.errors import UserError, few, unknown
 
 MODES = ("corrected", "seed")
 FEW_DOCUMENTS = 10

@@ -8,8 +8,8 @@ from typing import Annotated, TypeVar
 
 import typer
 
+from lmx_files.errors import UserError
 from lmx_files.safety import terminal
-from lmx_plugins.errors import UserError
 
 Item = TypeVar("Item")
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
+from lmx_files.errors import UserError, unknown
 from lmx_files.safety import terminal
-from lmx_plugins.errors import UserError, unknown
 
 if TYPE_CHECKING:
     from lmx_analysis.guided_stats.statistics import Base

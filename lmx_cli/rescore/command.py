@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lmx_plugins.errors import UserError, unknown
+from lmx_files.errors import UserError, unknown
 
 if TYPE_CHECKING:
     from lmx_analysis.rescore import Rescored

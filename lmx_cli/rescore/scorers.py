@@ -10,9 +10,9 @@ from typing import Any
 
 from lmx_cli.rescore.pipeline import scored_by_pipeline
 from lmx_cli.rescore.texts import values_without_guesses
+from lmx_files.errors import UserError, unknown
 from lmx_files.runs.folders import Run
 from lmx_plugins.discovery import all_task_folders
-from lmx_plugins.errors import UserError, unknown
 from lmx_plugins.evaluation.asked import neutral_metrics
 
 Metric = Callable[[dict[str, Any], str], Any]

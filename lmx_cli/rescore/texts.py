@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from lmx_files.errors import UserError
 from lmx_files.runs.folders import Run
 from lmx_files.runs.join import Traces, read_traces, texts_of
-from lmx_plugins.errors import UserError
 
 Score = Callable[[Sequence[Any]], Mapping[str, Any]]
 READ = frozenset(("tokens", "finish", "segments", "prompt_tokens", "dropped", "cost", "seconds", "seconds_to_first"))

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from lmx_files import jsonl
+from lmx_files.errors import UserError
 from lmx_files.reading import LONGEST_NAME, inside, is_plain_name, is_regular
 from lmx_files.runs.tally import Tally
 from lmx_files.runs.task_names import renamed, short_names
-from lmx_plugins.errors import UserError
 
 # lm_eval names a run's files by one time stamp; with `--output_path name.json` the first word is that name.
 STAMP = r"\d{4}-\d\d-\d\dT[\d.-]+"

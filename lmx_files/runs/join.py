@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from lmx_files import jsonl
+from lmx_files.errors import UserError
 from lmx_files.hashing import sha256_of_text
 from lmx_files.runs.folders import Run
-from lmx_plugins.errors import UserError
 
 T = TypeVar("T")
 Line = dict[str, Any]

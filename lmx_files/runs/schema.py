@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, StrictInt, ValidationError
 
-from lmx_plugins.errors import UserError
+from lmx_files.errors import UserError
 
 LARGEST = 1 << 62
 """What is counted is below this."""

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lmx_files import opening
+from lmx_files.errors import UserError
 from lmx_files.safety import children
-from lmx_plugins.errors import UserError
 
 _HASH = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _REF = re.compile(r"refs/[^\s\x00-\x1f\x7f~^:?*\\\[]+")

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from lmx_plugins.errors import UserError
+from lmx_files.errors import UserError
 
 REDACTED = "[redacted]"
 MEND = "export it as an environment variable instead (OPENAI_API_KEY, HF_TOKEN, WANDB_API_KEY, ...)"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import torch
 
-from lmx_plugins.errors import UserError, unknown
+from lmx_files.errors import UserError, unknown
 
 SAMPLINGS = ("plain", "model")
 # Sorting a whole vocabulary is the slowest part of top-p; the nucleus nearly always lies in this many tokens.

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from lmx_files import jsonl
+from lmx_files.errors import UserError
 from lmx_files.values import read_bool
 from lmx_models.core.base import Decoding
 from lmx_models.decoding.guided.config import GuidedConfig
@@ -28,7 +29,6 @@ from lmx_models.settings.requests import Request
 from lmx_models.settings.sizes import expand
 from lmx_models.zoo import catalogue
 from lmx_models.zoo.loading import encode_prompt, end_ids, load, model_name, same_tokenizer
-from lmx_plugins.errors import UserError
 
 log = logging.getLogger(__name__)
 

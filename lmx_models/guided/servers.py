@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import torch
 from lm_eval.api.instance import Instance
 
+from lmx_files.errors import UserError
 from lmx_models.core.completion import Completion
 from lmx_models.decoding.guided.config import GuidedConfig
 from lmx_models.decoding.guided.policies import POLICIES, PolicyConfig
@@ -30,7 +31,6 @@ from lmx_models.settings.requests import Request
 from lmx_models.settings.sizes import expand
 from lmx_models.zoo import catalogue
 from lmx_models.zoo.loading import end_ids, load, load_tokenizer, same_tokenizer
-from lmx_plugins.errors import UserError
 
 log = logging.getLogger(__name__)
 

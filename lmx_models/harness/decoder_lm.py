@@ -14,6 +14,7 @@ from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
 from tqdm import tqdm
 
+from lmx_files.errors import UserError, unknown
 from lmx_files.journal import Journal
 from lmx_files.values import read_bool, read_int
 from lmx_models.core.base import Decoding
@@ -39,7 +40,6 @@ from lmx_models.zoo.family_models import FamilyModels
 from lmx_models.zoo.from_files import quiet_loading
 from lmx_models.zoo.loading import encode_prompt, end_ids, model_name, no_remote_code, safe_additions
 from lmx_plugins import threads
-from lmx_plugins.errors import UserError, unknown
 from lmx_plugins.evaluation.asked import Asked, asked
 
 log = logging.getLogger(__name__)

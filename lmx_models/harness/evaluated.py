@@ -8,7 +8,7 @@ from typing import Any
 from lm_eval.api.instance import Instance
 from lm_eval.api.model import LM
 
-from lmx_plugins.errors import UserError
+from lmx_files.errors import UserError
 from lmx_plugins.evaluation.asked import Asked, origin
 from lmx_plugins.evaluation.documents import check_limit, check_samples
 

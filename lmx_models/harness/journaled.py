@@ -10,13 +10,13 @@ from typing import Any, ClassVar
 from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
 
+from lmx_files.errors import UserError
 from lmx_files.journal import key_of
 from lmx_models.harness.evaluated import Evaluated, check_origins
 from lmx_models.harness.method_settings import MethodSettings
 from lmx_models.harness.resume import ResumeJournal
 from lmx_models.records.fingerprint import arguments_identity, lmx_version, model_identity, own_identity, plugin_code
 from lmx_models.settings.requests import Request
-from lmx_plugins.errors import UserError
 
 
 class JournaledLM(MethodSettings, Evaluated, HFLM):

@@ -11,12 +11,12 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
+from lmx_files.errors import UserError, unknown
 from lmx_models.core.base import Decoding
 from lmx_models.core.sampling import stream
 from lmx_models.engine.scheduler import Job, Scheduler
 from lmx_models.harness.decoder_lm import DecoderLM
 from lmx_models.zoo import families
-from lmx_plugins.errors import UserError, unknown
 
 log = logging.getLogger(__name__)
 

@@ -12,13 +12,13 @@ from typing import Any, ClassVar
 from lm_eval.models.huggingface import HFLM
 from lm_eval.utils import simple_parse_args_string
 
+from lmx_files.errors import UserError
 from lmx_models.core.sampling import Sampling
 from lmx_models.records.fingerprint import constructor_arguments
 from lmx_models.settings.arguments import build, fields_of, refuse_unknown
 from lmx_models.settings.generation_defaults import with_model_defaults
 from lmx_models.settings.requests import COMMON_GEN_KWARGS, read_generation, sampling_of, without_neutral
 from lmx_models.zoo.loading import model_name
-from lmx_plugins.errors import UserError
 from lmx_plugins.evaluation.asked import Asked
 
 

@@ -10,10 +10,10 @@ from lm_eval.api.instance import Instance
 from lm_eval.api.model import LM
 from lm_eval.models.huggingface import HFLM
 
+from lmx_files.errors import UserError
 from lmx_models.core.stopping import Stopping
 from lmx_models.harness.devices import usable_device
 from lmx_models.servers.codecs import PieceCodec
-from lmx_plugins.errors import UserError
 
 # Arguments of `hf` that mean something without weights, or nothing ever.
 TAKEN = frozenset(

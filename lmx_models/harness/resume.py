@@ -12,11 +12,11 @@ from typing import Any
 from lm_eval.api.instance import Instance
 from pydantic import TypeAdapter
 
+from lmx_files.errors import UserError
 from lmx_files.journal import Journal, key_of
 from lmx_models.core.completion import Completion
 from lmx_models.core.trace import Trace
 from lmx_models.harness.evaluated import document_of
-from lmx_plugins.errors import UserError
 
 log = logging.getLogger(__name__)
 

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any, NoReturn
 from unittest import mock
 
+from lmx_files.errors import UserError
 from lmx_models.zoo.resolved import Resolved
 from lmx_plugins import discovery
-from lmx_plugins.errors import UserError
 from lmx_plugins.evaluation import asked
 
 

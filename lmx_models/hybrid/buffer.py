@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from lmx_files import atomic
-from lmx_plugins.errors import UserError
+from lmx_files.errors import UserError
 
 SCHEMA = 1
 NAMED = 8  # lines named in one message

@@ -8,9 +8,9 @@ from dataclasses import asdict, dataclass, field, fields
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
+from lmx_files.errors import UserError, unknown
 from lmx_files.yaml import read_yaml
 from lmx_models.settings.arguments import build, refuse_unknown
-from lmx_plugins.errors import UserError, unknown
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 # `{plan}` is a placeholder and `{{plan}}` the literal text {plan}; any other brace, as in JSON, stands for itself.

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 from lm_eval.api.instance import Instance
 
+from lmx_files.errors import UserError
 from lmx_files.values import read_bool
 from lmx_models.core.base import Decoding
 from lmx_models.core.completion import Completion
@@ -37,7 +38,6 @@ from lmx_models.settings.generation_defaults import DEFAULTS, unheeded, with_mod
 from lmx_models.settings.requests import Request
 from lmx_models.zoo import catalogue
 from lmx_models.zoo.resolved import Resolved
-from lmx_plugins.errors import UserError
 
 # Arguments of lm_eval's `hf` that speak of one model, where a graph has several.
 OF_ONE_MODEL = (

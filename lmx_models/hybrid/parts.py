@@ -6,13 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from lmx_files.errors import UserError, unknown
 from lmx_models.hybrid.buffer import Buffer, Key, check_writable, differences, named, read_buffer, write_buffer
 from lmx_models.hybrid.graph import Graph, Node, node_dict
 from lmx_models.methods.staged import StagedRequest
 from lmx_models.records.fingerprint import lmx_version
 from lmx_models.settings.generation_defaults import DEFAULTS
 from lmx_models.settings.requests import Request
-from lmx_plugins.errors import UserError, unknown
 
 STAGES = ("make", "consume")
 MOST_NAMED = 4

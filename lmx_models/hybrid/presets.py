@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from lmx_files.errors import UserError, unknown
 from lmx_models.hybrid.graph import Graph, make_graph, read_graph
-from lmx_plugins.errors import UserError, unknown
 
 DIFFUSION = ("wedlm", "mdlm", "bd3lm")
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from lmx_files.errors import UserError, unknown
 from lmx_models.core.base import Decoding
 from lmx_models.core.sampling import Sampling
 from lmx_models.decoding.autoregressive import autoregressive
@@ -27,7 +28,6 @@ from lmx_models.settings.requests import Request, sampling_of
 from lmx_models.zoo import families, family_table
 from lmx_models.zoo.loading import end_ids, load, same_tokenizer
 from lmx_models.zoo.resolved import Resolved
-from lmx_plugins.errors import UserError, unknown
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 
 from lm_eval.api.instance import Instance
 
+from lmx_files.errors import UserError
 from lmx_models.core.completion import Completion
 from lmx_models.core.stopping import Stopping
 from lmx_models.core.trace import Trace
@@ -25,7 +26,6 @@ from lmx_models.methods.registry import METHODS, Weights, plain_settings, stop_i
 from lmx_models.methods.stage_rows import feed_names, shared_rows
 from lmx_models.settings.requests import Request, answer_of, reasoning_of, sampling_of
 from lmx_models.zoo.loading import encode_prompt
-from lmx_plugins.errors import UserError
 
 log = logging.getLogger(__name__)
 

@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from lmx_files.errors import UserError
 from lmx_models.zoo import cache
-from lmx_plugins.errors import UserError
 
 # Of a model's folder, what makes it write what it writes.
 CONTENT = ("*.json", "*.safetensors", "*.model", "*.txt", "*.jinja")

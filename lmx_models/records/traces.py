@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import IO, Any
 
 from lmx_files import opening
+from lmx_files.errors import UserError
 from lmx_models.core.completion import Completion
 from lmx_models.core.trace import ModelCost, Trace
-from lmx_plugins.errors import UserError
 
 _BEGINNING = b'{"task": '
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from lmx_plugins.errors import UserError
+from lmx_files.errors import UserError
 
 PREFIX = "openai:"
 EXAMPLE = "openai:http://localhost:8001/v1#MODEL"

@@ -15,11 +15,11 @@ from urllib.parse import urlsplit
 import httpx
 import tenacity
 
+from lmx_files.errors import UserError
 from lmx_files.safety import secrets, terminal
 from lmx_models.servers.address import PREFIX, Address
 from lmx_models.servers.replies import ERROR_BYTES, UnfitError, most_bytes, read_completion, read_models, seconds_of
 from lmx_models.servers.wire import Answer, TooLongError, Wire
-from lmx_plugins.errors import UserError
 
 log = logging.getLogger(__name__)
 

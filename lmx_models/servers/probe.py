@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+from lmx_files.errors import UserError
 from lmx_models.core.pieces import tells_text
 from lmx_models.servers.endpoint import Endpoint, RefusedError
 from lmx_models.servers.remote_model import Features, ids_of, logprobs_of
-from lmx_plugins.errors import UserError
 
 log = logging.getLogger(__name__)
 

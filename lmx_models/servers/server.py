@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from lmx_files.errors import UserError
 from lmx_models.decoding.guided.policies import PolicyConfig
 from lmx_models.decoding.guided.signals import SIGNALS
 from lmx_models.servers.address import Address
@@ -14,7 +15,6 @@ from lmx_models.servers.codecs import Codec
 from lmx_models.servers.remote_model import Features, RemoteModel, exact
 from lmx_models.settings.arguments import build, fields_of
 from lmx_models.settings.prices import estimate, price_of
-from lmx_plugins.errors import UserError
 
 try:
     from lmx_models.servers.endpoint import Access, Endpoint

@@ -12,8 +12,8 @@ from typing import Any
 
 import torch
 
+from lmx_files.errors import UserError, unknown
 from lmx_files.values import is_none, read_bool, read_float, read_int, read_text, shown
-from lmx_plugins.errors import UserError, unknown
 
 _BATCH = re.compile(r"None|[1-9][0-9]{0,8}|auto(:[1-9][0-9]{0,3})?")
 READERS: dict[Any, Callable[[str, Any], Any]] = {bool: read_bool, int: read_int, float: read_float, str: read_text}

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from lmx_files.errors import UserError
 from lmx_files.values import is_none, read_bool
-from lmx_plugins.errors import UserError
 
 # What `generate` takes where neither the request nor the model says (transformers, `GenerationConfig`,
 # `_get_default_generation_params`); the model's end-of-text ids are taken in any case (`loading.end_ids`).

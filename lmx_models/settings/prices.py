@@ -13,8 +13,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from lmx_files.errors import UserError
 from lmx_models.settings.user_files import read_user_file
-from lmx_plugins.errors import UserError
 
 VARIABLE = "LMX_PRICES"
 

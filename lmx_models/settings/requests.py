@@ -10,12 +10,12 @@ from typing import Any
 from lm_eval.api.instance import Instance
 from lm_eval.models.utils import normalize_gen_kwargs
 
+from lmx_files.errors import UserError
 from lmx_files.values import is_none, read_bool, read_float, read_int, read_texts
 from lmx_models.core.base import Generation
 from lmx_models.core.sampling import Sampling, stream
 from lmx_models.core.stopping import Reasoning, Stopping
 from lmx_models.settings.arguments import build
-from lmx_plugins.errors import UserError
 
 LIMITS = ("max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_tokens")
 # Settings of every method that are not the sampler's; `max_gen_toks` and `until` are lm_eval's own names.

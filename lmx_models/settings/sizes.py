@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lmx_files.errors import UserError
 from lmx_models.settings.user_files import read_mapping, read_user_file
-from lmx_plugins.errors import UserError
 
 SHIPPED = Path(__file__).with_name("sizes.yaml")
 VARIABLE = "LMX_SIZES"

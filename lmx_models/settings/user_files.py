@@ -8,8 +8,8 @@ from typing import Any
 
 import platformdirs
 
+from lmx_files.errors import UserError
 from lmx_files.yaml import read_yaml
-from lmx_plugins.errors import UserError
 
 
 def read_user_file(name: str, variable: str) -> tuple[dict[str, Any], Path]:

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from lmx_files import opening
+from lmx_files.errors import UserError
 from lmx_files.safety import terminal
-from lmx_plugins.errors import UserError
 
 RECIPE = 1  # part of a folder's name: raise it when the conversion changes what it writes
 PROVENANCE = "lmx_source.json"

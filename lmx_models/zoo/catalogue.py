@@ -11,9 +11,9 @@ import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from lmx_files.errors import UserError, few, unknown
 from lmx_models.zoo import cache, folders, gguf, hub, wheels
 from lmx_models.zoo.resolved import Resolved
-from lmx_plugins.errors import UserError, few, unknown
 
 TINY = Path(__file__).parents[1] / "tiny"
 

@@ -6,8 +6,8 @@ from typing import Any
 
 from lm_eval.models.huggingface import HFLM
 
+from lmx_files.errors import UserError
 from lmx_models.zoo import families, family_table
-from lmx_plugins.errors import UserError
 
 # Arguments of lm_eval's `hf` that change the weights while it loads them.
 _NOT_FOR_FAMILIES = ("peft", "delta", "autogptq", "gptqmodel")

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 import transformers
 
-from lmx_plugins.errors import UserError
+from lmx_files.errors import UserError
 
 
 @contextlib.contextmanager

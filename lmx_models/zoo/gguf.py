@@ -13,6 +13,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from lmx_files.errors import UserError
 from lmx_models.zoo.cache import (
     PROVENANCE,
     RECIPE,
@@ -25,7 +26,6 @@ from lmx_models.zoo.cache import (
     require_space,
     say,
 )
-from lmx_plugins.errors import UserError
 
 # `tokenizer.ggml.pre` of the families that split digits one by one, which is lost on the way through GGUF
 DIGITS_APART = {"smollm"}

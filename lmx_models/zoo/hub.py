@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from lmx_files.errors import UserError
 from lmx_models.zoo import folders
-from lmx_plugins.errors import UserError
 
 PATIENCE = 3.0  # seconds for the connection and for each read
 DEADLINE = 5.0  # seconds for everything, name look-up included

@@ -7,10 +7,10 @@ from typing import Any
 
 import torch
 
+from lmx_files.errors import UserError
 from lmx_models.zoo import catalogue, folders, hub
 from lmx_models.zoo.from_files import model_from, quiet_loading, tokenizer_from
 from lmx_models.zoo.resolved import Resolved
-from lmx_plugins.errors import UserError
 
 # What PEFT calls the two files of an adapter.
 ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"

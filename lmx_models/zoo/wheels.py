@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from lmx_files import opening
+from lmx_files.errors import UserError
 from lmx_files.safety import children, terminal
 from lmx_models.zoo import cache, gguf
-from lmx_plugins.errors import UserError
 
 _OF_PIP = ("PIP_", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy", "NETRC")
 WORKING_SPACE = 900_000_000  # wheel 93 MB, GGUF 98 MB, folder 540 MB, and air

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
-from lmx_plugins.errors import UserError
+from lmx_files.errors import UserError
 from lmx_plugins.evaluation import written_settings
 from lmx_plugins.evaluation.documents import check_limit, check_samples, in_order
 from lmx_plugins.evaluation.token_counts import counting

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from lmx_plugins.errors import UserError, unknown
+from lmx_files.errors import UserError, unknown
 
 _FORM = """--samples wants numbers of documents by task, counted from 0: '{"TASK": [0, 4, 7]}'"""
 

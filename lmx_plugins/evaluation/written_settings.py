@@ -14,10 +14,10 @@ from typing import Any
 
 import yaml
 
+from lmx_files.errors import UserError
 from lmx_files.values import read_float, shown
 from lmx_files.yaml import StrictLoader, read_yaml
 from lmx_plugins import discovery
-from lmx_plugins.errors import UserError
 
 
 class _TaskLoader(StrictLoader):

@@ -6,8 +6,8 @@ import re
 from pathlib import Path
 
 from lmx_files import opening
+from lmx_files.errors import UserError
 from lmx_files.safety import secrets, terminal
-from lmx_plugins.errors import UserError
 from lmx_runs.sweep.worker import HEADER
 
 _ERROR = re.compile(r"^(lmx: error: |[\w.]*(Error|Exception|Interrupt)\b)")

@@ -10,9 +10,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from lmx_files.errors import UserError, unknown
 from lmx_files.runs.folders import RESULTS, Run, find_runs
 from lmx_files.safety import children
-from lmx_plugins.errors import UserError, unknown
 from lmx_runs import preflight
 from lmx_runs.sweep.arms import Arm
 from lmx_runs.sweep.state import ArmState, State

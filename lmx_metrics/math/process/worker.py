@@ -15,8 +15,8 @@ import subprocess
 import sys
 import threading
 
+from lmx_files.errors import UserError
 from lmx_files.safety import children
-from lmx_plugins.errors import UserError
 
 SECONDS = 2.0
 """Processor time for all comparisons of one answer, so that a busy machine changes no score."""

@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from lmx_files.errors import UserError
 from lmx_models.core.base import Decoding, Generation
 from lmx_models.decoding.composed.stages import Stage
-from lmx_plugins.errors import UserError
 
 NOTHING_WRONG = "nothing is wrong"
 MOST_ROUNDS = 100

@@ -10,6 +10,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from lmx_files.errors import UserError, unknown
 from lmx_models.core.base import Decoding, Feed
 from lmx_models.core.sampling import Sampling
 from lmx_models.core.stopping import Stopping
@@ -22,7 +23,6 @@ from lmx_models.decoding.diffusion.denoising import (
     predict,
     schedule,
 )
-from lmx_plugins.errors import UserError, unknown
 
 PREFILLS = ("blocks", "whole")
 

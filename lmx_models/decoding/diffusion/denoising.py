@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 
 import torch
 
+from lmx_files.errors import UserError, unknown
 from lmx_models.core.base import Feed, Finish, Generation, Segment
 from lmx_models.core.sampling import Sampling, sample
 from lmx_models.core.stopping import Stopping
-from lmx_plugins.errors import UserError, unknown
 
 REMASKING = ("low_confidence", "topk_margin", "entropy", "random")
 SCHEDULES = ("even", "dream")

@@ -18,10 +18,10 @@ from typing import Any, NamedTuple
 
 import torch
 
+from lmx_files.errors import UserError, unknown
 from lmx_models.core.base import Decoding, Feed, Finish, Generation, Segment
 from lmx_models.core.sampling import Sampling, sample
 from lmx_models.core.stopping import Stopping
-from lmx_plugins.errors import UserError, unknown
 
 VERIFY = ("ar",)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from lmx_files.errors import UserError, unknown
 from lmx_models.decoding.guided.signals import SIGNALS
-from lmx_plugins.errors import UserError, unknown
 
 HANDBACKS = ("k", "newline", "confident")
 

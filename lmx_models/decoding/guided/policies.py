@@ -15,8 +15,8 @@ from dataclasses import dataclass
 
 import torch
 
+from lmx_files.errors import UserError, unknown
 from lmx_models.decoding.guided.signals import DOUBT_IS_HIGH, SIGNALS
-from lmx_plugins.errors import UserError, unknown
 
 
 @dataclass(slots=True)

@@ -18,6 +18,7 @@ from typing import Any
 
 import torch
 
+from lmx_files.errors import UserError
 from lmx_models.core.base import Feed, Generate, Reply
 from lmx_models.core.pieces import unfinished, whole
 from lmx_models.core.sampling import Sampling
@@ -26,7 +27,6 @@ from lmx_models.decoding.guided.bounds import entropy_bounds, least_entropy
 from lmx_models.decoding.guided.config import GuidedConfig
 from lmx_models.decoding.guided.oracles import hands_back
 from lmx_models.decoding.guided.state import Consultation, State
-from lmx_plugins.errors import UserError
 
 LONG = 64  # most tokens asked for at once where the text may have to end or change hands within them
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from lmx_files.errors import UserError
 from lmx_models.guided.model import GuidedLM
 from lmx_models.servers import endpoint as client
 from lmx_models.zoo import catalogue
-from lmx_plugins.errors import UserError
 from tests.completion_server import CompletionServer
 from tests.fault_proxy import FaultProxy, at_random
 from tests.unit.models.test_decoder_lm import requests

@@ -8,8 +8,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from lmx_files.errors import UserError
 from lmx_models.guided.model import GuidedLM
-from lmx_plugins.errors import UserError
 from tests.e2e.servers.test_endpoint_server import ENVIRONMENT, FAST, RAMP, TINY, TINY_PAIR, as_written, write
 from tests.fault_proxy import free_port
 

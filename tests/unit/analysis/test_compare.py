@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from lmx_analysis.compare.comparison import Options, compare
-from lmx_plugins.errors import UserError
+from lmx_files.errors import UserError
 from tests.unit.analysis.compare_tools import STAMP, N, acc, command, two_runs, write_run
 
 

@@ -11,8 +11,8 @@ import pytest
 import yaml
 
 from lmx_analysis.compare.comparison import Options, compare
+from lmx_files.errors import UserError
 from lmx_metrics import counting, structure, termination
-from lmx_plugins.errors import UserError
 from tests.unit.analysis.compare_tools import acc, command, write_run
 
 TASKS = Path(__file__).parents[3] / "lmx_tasks"

@@ -12,8 +12,8 @@ from lmx_analysis.compare.arms import short_names
 from lmx_analysis.compare.comparison import Options, compare
 from lmx_analysis.report.summary import leaderboard
 from lmx_analysis.stats import newcombe
+from lmx_files.errors import UserError
 from lmx_files.runs.folders import read_run
-from lmx_plugins.errors import UserError
 from tests.unit.analysis.compare_tools import STAMP, N, acc, command, two_runs, write_run
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lmx_analysis.compare.comparison import Options, compare
-from lmx_plugins.errors import UserError
+from lmx_files.errors import UserError
 from tests.unit.analysis import test_compare
 from tests.unit.analysis.test_compare import N, acc, write_run
 

@@ -18,9 +18,9 @@ from lmx_analysis.guided_stats import measures
 from lmx_analysis.guided_stats.forward import Reader
 from lmx_analysis.guided_stats.statistics import Base, Options, guided_statistics
 from lmx_cli.main import app
+from lmx_files.errors import UserError
 from lmx_models.zoo import catalogue
 from lmx_models.zoo.loading import load
-from lmx_plugins.errors import UserError
 from tests.unit.decoding.guided_tools import answer, write_guided_run
 
 SHAPE: dict[str, Any] = {

@@ -28,7 +28,7 @@ from lmx_analysis.stats import (
     wilson,
 )
 from lmx_analysis.stats import bootstrap as bootstrap_module
-from lmx_plugins.errors import UserError
+from lmx_files.errors import UserError
 
 
 def test_holm_and_benjamini_hochberg_by_hand():

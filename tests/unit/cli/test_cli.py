@@ -9,9 +9,9 @@ import pytest
 
 from lmx_cli import models
 from lmx_cli.main import main
+from lmx_files.errors import UserError
 from lmx_plugins import discovery, status, task_files
 from lmx_plugins.discovery import Plugin
-from lmx_plugins.errors import UserError
 
 ROOT = Path(__file__).parents[3]
 LIGHT = """

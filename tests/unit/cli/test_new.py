@@ -12,8 +12,8 @@ import pytest
 
 from lmx_cli import new
 from lmx_cli.main import main
+from lmx_files.errors import UserError
 from lmx_plugins import discovery
-from lmx_plugins.errors import UserError
 
 ROOT = Path(__file__).parents[3]
 GUIDE = (ROOT / "docs" / "extend.md").read_text(encoding="utf-8")
@@ -166,7 +166,7 @@ def test_the_guide_shows_the_files_as_they_are_written(kind: str) -> None:
 
 
 def test_the_error_in_the_guide_is_the_one_that_is_raised() -> None:
-    (code,) = re.findall(r"```python\n(from lmx_plugins.errors .*?)```", GUIDE, re.DOTALL)
+    (code,) = re.findall(r"```python\n(from lmx_files.errors .*?)```", GUIDE, re.DOTALL)
     with pytest.raises(UserError) as error:
         exec(compile(code, "docs/extend.md", "exec"), {})
     assert f"# lmx: error: {error.value}" in code

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from lmx_files.errors import UserError
 from lmx_models.core.base import Feed, Generation
 from lmx_models.core.sampling import Sampling, stream
 from lmx_models.decoding.autoregressive import autoregressive
@@ -10,7 +11,6 @@ from lmx_models.engine import slot_attention
 from lmx_models.engine.scheduler import Job, Scheduler
 from lmx_models.engine.self_check import check
 from lmx_models.engine.step_model import StepModel
-from lmx_plugins.errors import UserError
 from tests.unit.decoding.decoding_tools import ARCHITECTURES, EOS, VOCABULARY, random_model, stopping
 
 PROMPTS = [[5, 9, 2], [7], [3, 3, 8, 1, 4, 9, 11, 13], [21, 2], [6] * 15, [30, 31, 32], [8, 9]]

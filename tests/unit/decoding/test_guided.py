@@ -6,12 +6,12 @@ from types import SimpleNamespace
 
 import pytest
 
+from lmx_files.errors import UserError
 from lmx_models.core.sampling import Sampling, stream
 from lmx_models.decoding.autoregressive import autoregressive
 from lmx_models.decoding.guided.config import GuidedConfig
 from lmx_models.decoding.guided.loop import Translation, guided
 from lmx_models.decoding.guided.policies import POLICIES, Point, PolicyConfig
-from lmx_plugins.errors import UserError
 from tests.unit.decoding.decoding_tools import EOS, drive, hashed, stopping, text_of
 
 INF = float("inf")

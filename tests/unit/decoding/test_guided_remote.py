@@ -8,6 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lmx_files.errors import UserError
 from lmx_models.core.base import Generate, Reply
 from lmx_models.core.sampling import Sampling, stream
 from lmx_models.decoding.guided.bounds import entropy_bounds, least_entropy
@@ -18,7 +19,6 @@ from lmx_models.decoding.guided.remote import Remote
 from lmx_models.decoding.guided.signals import SIGNALS, entropy, margin, top_p
 from lmx_models.servers.codecs import PieceCodec, TokenizerCodec
 from lmx_models.servers.remote_model import logprobs_of
-from lmx_plugins.errors import UserError
 from tests.unit.decoding.decoding_tools import EOS, VOCABULARY, drive, hashed, stopping, text_of
 
 PROMPT = [3, 1, 4]

@@ -6,10 +6,10 @@ import random
 import pytest
 import torch
 
+from lmx_files.errors import UserError
 from lmx_models.decoding.diffusion.block_diffusion import BlockDiffusionConfig, prompt_blocks
 from lmx_models.decoding.diffusion.denoising import Head, UnmaskingConfig, predict, schedule
 from lmx_models.decoding.diffusion.masked_diffusion import MaskedDiffusionConfig
-from lmx_plugins.errors import UserError
 from tests.unit.decoding.decoding_tools import EOS, random_model, stopping
 from tests.unit.decoding.diffusion_tools import MASK, PROMPTS, plain, write
 from training.tiny.reference import reference_bd3lm, reference_mdlm

@@ -3,10 +3,10 @@ import math
 import pytest
 import torch
 
+from lmx_files.errors import UserError
 from lmx_models.core.sampling import stream
 from lmx_models.decoding.guided.policies import POLICIES, Point, PolicyConfig, calibrate
 from lmx_models.decoding.guided.signals import entropy, margin, top_p, varentropy
-from lmx_plugins.errors import UserError
 
 FLAT = torch.zeros(4)
 SURE = torch.tensor([9.0, 0.0, 0.0, 0.0])

@@ -3,8 +3,8 @@ import math
 import pytest
 import torch
 
+from lmx_files.errors import UserError
 from lmx_models.core.sampling import Sampling, probabilities, sample, stream
-from lmx_plugins.errors import UserError
 
 LOGITS = torch.log(torch.tensor([0.5, 0.25, 0.15, 0.07, 0.03]))
 

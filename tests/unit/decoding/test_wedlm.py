@@ -6,13 +6,13 @@ import math
 import pytest
 import torch
 
+from lmx_files.errors import UserError
 from lmx_models.core.base import Segment
 from lmx_models.core.sampling import Sampling, sample, stream
 from lmx_models.decoding.autoregressive import autoregressive
 from lmx_models.decoding.diffusion.wedlm import WeDLMConfig, field_names, wedlm
 from lmx_models.engine.scheduler import Job, Scheduler
 from lmx_models.engine.step_model import StepModel
-from lmx_plugins.errors import UserError
 from tests.unit.decoding.decoding_tools import EOS, VOCABULARY, drive, hashed, random_model, stopping, text_of
 from training.tiny.reference import reference_wedlm
 

@@ -6,6 +6,7 @@ import types
 import pytest
 import torch
 
+from lmx_files.errors import UserError
 from lmx_models.core.base import Feed
 from lmx_models.core.sampling import Sampling, stream
 from lmx_models.decoding.diffusion.wedlm import WeDLMConfig, wedlm
@@ -14,7 +15,6 @@ from lmx_models.engine.flash_attention import choose, rows_varlen
 from lmx_models.engine.scheduler import Job, Scheduler
 from lmx_models.engine.slot_attention import attend_by
 from lmx_models.engine.step_model import StepModel
-from lmx_plugins.errors import UserError
 from tests.unit.decoding.decoding_tools import VOCABULARY, random_model, stopping
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda", 0)

@@ -6,9 +6,9 @@ import json
 
 import pytest
 
+from lmx_files.errors import UserError
 from lmx_files.runs.folders import find_runs
 from lmx_files.runs.join import read_traces, texts_of
-from lmx_plugins.errors import UserError
 from tests.unit.report.report_runs import sample, trace, write_run
 
 

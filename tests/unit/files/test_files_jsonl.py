@@ -8,7 +8,7 @@ import os
 import pytest
 
 from lmx_files import atomic, hashing, jsonl
-from lmx_plugins.errors import UserError
+from lmx_files.errors import UserError
 
 
 @pytest.fixture

@@ -26,8 +26,8 @@ from lmx_cli.rescore.scorers import Added, find_metric
 from lmx_cli.rescore.texts import Responses
 from lmx_files import jsonl
 from lmx_files.atomic import write_files
+from lmx_files.errors import UserError
 from lmx_files.runs.folders import read_run
-from lmx_plugins.errors import UserError
 from lmx_runs.sweep.arms import Arm
 from lmx_runs.sweep.collate import collate
 from lmx_runs.sweep.state import ArmState

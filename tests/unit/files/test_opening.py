@@ -5,7 +5,7 @@ import os
 import pytest
 
 from lmx_files import opening
-from lmx_plugins.errors import UserError
+from lmx_files.errors import UserError
 
 
 def ours(line: bytes) -> bool:

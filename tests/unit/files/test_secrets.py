@@ -5,8 +5,8 @@ import time
 
 import pytest
 
+from lmx_files.errors import UserError
 from lmx_files.safety import secrets
-from lmx_plugins.errors import UserError
 
 SECRETS = [
     "api_key=abc",

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lmx_files.errors import UserError
 from lmx_files.values import read_bool, read_float, read_int, read_text, read_texts
 from lmx_models.settings.requests import read_generation, sampling_of
-from lmx_plugins.errors import UserError
 
 
 @pytest.mark.parametrize("value", [False, 0, "0", "no", "No", "off", "FALSE", " false "])

@@ -2,12 +2,12 @@
 
 import pytest
 
+from lmx_files.errors import UserError
 from lmx_files.yaml import load_yaml, read_yaml
 from lmx_models.hybrid.graph import read_graph
 from lmx_models.iterative import _prompts
 from lmx_models.settings.prices import price_of
 from lmx_models.settings.sizes import sizes
-from lmx_plugins.errors import UserError
 from lmx_runs.options import parse
 from lmx_runs.sweep import config
 

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lmx_files.errors import UserError
 from lmx_metrics.math.compare.equivalence import MAX_MEMBERS, exact_match, math_equal
 from lmx_metrics.math.process import child
 from lmx_metrics.math.process import worker as workers
 from lmx_metrics.math.process.worker import LimitError, MathWorker
 from lmx_metrics.math.scoring import breakdown, score
-from lmx_plugins.errors import UserError
 from tests.unit.metrics.test_math_answer import NOISE
 
 

@@ -8,6 +8,7 @@ from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
 
 import lmx_tasks
+from lmx_files.errors import UserError
 from lmx_models.autoregressive import AutoregressiveLM
 from lmx_models.core.completion import Completion
 from lmx_models.core.sampling import Sampling
@@ -16,7 +17,6 @@ from lmx_models.decoding.guided.policies import PolicyConfig
 from lmx_models.guided.model import GuidedLM
 from lmx_models.settings.arguments import build
 from lmx_models.zoo import catalogue
-from lmx_plugins.errors import UserError
 
 DATA = Path(lmx_tasks.__file__).parent / "constraint_tiny" / "data" / "tiny.jsonl"
 PROMPTS = [json.loads(line)["prompt"] for line in DATA.read_text().splitlines()[:6]]

@@ -3,9 +3,9 @@
 import pytest
 
 import lmx_models.harness.decoder_lm as decoder_lm
+from lmx_files.errors import UserError
 from lmx_models.autoregressive import AutoregressiveLM
 from lmx_models.settings.requests import read_generation
-from lmx_plugins.errors import UserError
 from lmx_plugins.evaluation.asked import announced
 
 FAST = {"device": "cpu", "batch_size": 4, "self_check": False}

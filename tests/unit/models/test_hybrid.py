@@ -8,13 +8,13 @@ import pytest
 import yaml
 from lm_eval.api.instance import Instance
 
+from lmx_files.errors import UserError
 from lmx_models.autoregressive import AutoregressiveLM
 from lmx_models.core.base import Feed, Generation, Segment
 from lmx_models.hybrid import model as hybrid_module
 from lmx_models.hybrid.model import HybridLM
 from lmx_models.methods.registry import METHODS, Method
 from lmx_models.zoo import catalogue
-from lmx_plugins.errors import UserError
 from tests.unit.models.test_decoder_lm import FAST, PROMPTS, requests
 
 SMALL = {**FAST, "self_check": False}

@@ -7,9 +7,9 @@ import pytest
 import yaml
 from lm_eval.api.instance import Instance
 
+from lmx_files.errors import UserError
 from lmx_models.hybrid.buffer import SCHEMA, read_buffer, write_buffer
 from lmx_models.hybrid.model import HybridLM
-from lmx_plugins.errors import UserError
 from tests.unit.models.test_decoder_lm import FAST, PROMPTS, requests
 
 SMALL = {**FAST, "self_check": False}

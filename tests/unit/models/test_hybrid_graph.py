@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lmx_files.errors import UserError
 from lmx_models.hybrid.graph import Template, make_graph, read_graph
 from lmx_models.hybrid.presets import DIFFUSION, PRESETS, chosen_graph
 from lmx_models.methods.registry import METHODS, check_settings
-from lmx_plugins.errors import UserError
 
 CONFIGS = Path(__file__).parents[3] / "configs"
 

@@ -5,6 +5,7 @@ import json
 import pytest
 from lm_eval.api.instance import Instance
 
+from lmx_files.errors import UserError
 from lmx_metrics import structure
 from lmx_models.autoregressive import AutoregressiveLM
 from lmx_models.core.base import Feed, Generation, Segment
@@ -12,7 +13,6 @@ from lmx_models.decoding.composed.iterative import IterativeConfig, satisfied
 from lmx_models.iterative import PROMPTS as TEMPLATES
 from lmx_models.iterative import IterativeLM
 from lmx_models.methods.registry import METHODS, Method
-from lmx_plugins.errors import UserError
 from tests.unit.models.test_decoder_lm import FAST, PROMPTS, requests
 
 SMALL = {**FAST, "self_check": False}

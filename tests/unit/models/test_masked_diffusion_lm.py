@@ -8,13 +8,13 @@ import torch
 from lm_eval.api.instance import Instance
 from transformers import AutoTokenizer, MistralConfig, MistralForCausalLM, Qwen3Config, Qwen3ForCausalLM
 
+from lmx_files.errors import UserError
 from lmx_models.core.sampling import stream
 from lmx_models.decoding.diffusion.elbo import masked_likelihood
 from lmx_models.diffusion import BlockDiffusionLM, MaskedDiffusionLM
 from lmx_models.iterative import IterativeLM
 from lmx_models.zoo import catalogue, family_table
 from lmx_models.zoo.loading import end_ids
-from lmx_plugins.errors import UserError
 from tests.unit.decoding.diffusion_tools import run_all
 from training.tiny.reference import reference_bd3lm, reference_mdlm
 

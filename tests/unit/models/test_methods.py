@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 
+from lmx_files.errors import UserError
 from lmx_models.autoregressive import AutoregressiveLM
 from lmx_models.diffusion import BlockDiffusionLM, MaskedDiffusionLM
 from lmx_models.guided.model import GuidedLM
@@ -13,7 +14,6 @@ from lmx_models.iterative import IterativeLM
 from lmx_models.methods.registry import METHODS, check_settings, method_named, plain_settings
 from lmx_models.wedlm import WeDLM
 from lmx_models.zoo import catalogue
-from lmx_plugins.errors import UserError
 from tests.unit.models.test_decoder_lm import FAST, requests
 
 SMALL = {**FAST, "self_check": False}

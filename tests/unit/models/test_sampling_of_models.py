@@ -8,6 +8,7 @@ import torch
 from lm_eval.api.instance import Instance
 
 from lmx_analysis.compare.samplers import differences, sampler_of
+from lmx_files.errors import UserError
 from lmx_files.runs.folders import find_runs
 from lmx_models.autoregressive import AutoregressiveLM
 from lmx_models.core.sampling import Sampling, probabilities, sample, stream
@@ -19,7 +20,6 @@ from lmx_models.settings.generation_defaults import DEFAULTS, beyond, with_model
 from lmx_models.settings.requests import sampling_of
 from lmx_models.wedlm import WeDLM
 from lmx_models.zoo import catalogue
-from lmx_plugins.errors import UserError
 from tests.unit.analysis.test_compare import write_run
 from tests.unit.models.test_decoder_lm import FAST, PROMPTS, requests
 

@@ -1,8 +1,8 @@
 import pytest
 from lm_eval.api.instance import Instance
 
+from lmx_files.errors import UserError
 from lmx_models.scripted import ScriptedLM
-from lmx_plugins.errors import UserError
 
 
 def request(doc_id: int = 0, prompt: str = "Say it.") -> Instance:

@@ -7,8 +7,8 @@ import yaml
 from typer.testing import CliRunner
 
 from lmx_cli.main import app
+from lmx_files.errors import UserError
 from lmx_models.harness.trial import try_arguments
-from lmx_plugins.errors import UserError
 
 TINY = {"pretrained": "tiny-base", "oracle": "tiny-oracle"}
 

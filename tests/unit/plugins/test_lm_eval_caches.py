@@ -5,10 +5,10 @@ import pytest
 from lm_eval.api.model import CachingLM
 from lm_eval.models.huggingface import HFLM
 
+from lmx_files.errors import UserError
 from lmx_models.autoregressive import AutoregressiveLM
 from lmx_models.guided.model import GuidedLM
 from lmx_models.scripted import ScriptedLM
-from lmx_plugins.errors import UserError
 from tests.unit.tasks.lm_eval_tasks import NAME, evaluate, make_task
 
 FAST = {"device": "cpu", "batch_size": 4, "self_check": False}

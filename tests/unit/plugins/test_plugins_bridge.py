@@ -10,9 +10,9 @@ import lm_eval.models
 import pytest
 from lm_eval.tasks import manager
 
+from lmx_files.errors import UserError
 from lmx_plugins import bridge, discovery
 from lmx_plugins.discovery import Plugin
-from lmx_plugins.errors import UserError
 
 METRIC = """
 from lm_eval.api.registry import register_metric

@@ -5,9 +5,9 @@ import sys
 
 import pytest
 
+from lmx_files.errors import UserError
 from lmx_plugins import discovery, status
 from lmx_plugins.discovery import Plugin
-from lmx_plugins.errors import UserError
 
 
 def plugin(kind="models", name="p", target="json:JSONDecoder", distribution="dist", version="1.0"):

@@ -9,8 +9,8 @@ from types import SimpleNamespace
 
 import pytest
 
+from lmx_files.errors import UserError
 from lmx_plugins import guards
-from lmx_plugins.errors import UserError
 
 
 @pytest.fixture(autouse=True)
@@ -130,7 +130,7 @@ def test_the_command_fails_after_it_has_done_all_it_can():
 RAISE = """
 import sys
 from lmx_plugins import guards
-from lmx_plugins.errors import UserError
+from lmx_files.errors import UserError
 sys.excepthook = lambda kind, error, trace: print("the old hook", file=sys.stderr)
 guards.install_excepthook(None); guards.install_excepthook(None)
 raise {error}

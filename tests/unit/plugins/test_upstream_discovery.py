@@ -15,9 +15,9 @@ import lm_eval.models
 import pytest
 from lm_eval.tasks import manager
 
+from lmx_files.errors import UserError
 from lmx_plugins import bridge, discovery
 from lmx_plugins.discovery import Plugin
-from lmx_plugins.errors import UserError
 from lmx_runs import fast_start
 
 NAMES = ["model", "metric", "metric_agg", "higher_is_better", "aggregation", "filter"]

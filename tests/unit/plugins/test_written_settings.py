@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from lmx_plugins.errors import UserError
+from lmx_files.errors import UserError
 
 TASK = """task: {name}
 dataset_path: json

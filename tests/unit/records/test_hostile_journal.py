@@ -8,12 +8,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from lmx_files.errors import UserError
 from lmx_files.journal import Journal, key_of
 from lmx_models.core.completion import Completion
 from lmx_models.core.trace import Trace
 from lmx_models.harness.resume import ResumeJournal
 from lmx_models.records.traces import TraceFile
-from lmx_plugins.errors import UserError
 from tests.unit.files.watching import HOSTILE, Watcher
 
 KEY = key_of("x")

@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
+from lmx_files.errors import UserError
 from lmx_files.journal import Journal, key_of
-from lmx_plugins.errors import UserError
 
 KEYS = [key_of(i) for i in range(6)]
 

@@ -145,8 +145,8 @@ def test_likelihoods_are_computed_once(tmp_path, monkeypatch):
 def test_a_model_without_a_name_has_no_journal(tmp_path):
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
+    from lmx_files.errors import UserError
     from lmx_models.zoo import catalogue
-    from lmx_plugins.errors import UserError
 
     folder = catalogue.resolve("tiny-base").pretrained
     model = AutoModelForCausalLM.from_pretrained(folder)
@@ -177,7 +177,7 @@ def test_the_code_of_a_plugins_decoder_counts(tmp_path, monkeypatch):
 
 
 def test_a_missing_calibration_file_is_one_line_with_a_journal_too(tmp_path):
-    from lmx_plugins.errors import UserError
+    from lmx_files.errors import UserError
 
     with pytest.raises(UserError, match=r"cannot read .*nowhere\.jsonl"):
         run(tmp_path / "j", n=1, policy="quantile", calibration=str(tmp_path / "nowhere.jsonl"))

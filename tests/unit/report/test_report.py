@@ -19,8 +19,8 @@ from lmx_analysis.report.pack import to_json
 from lmx_analysis.report.samples import MOST_VALUES, read_samples
 from lmx_analysis.report.traces import mark
 from lmx_cli.main import main
+from lmx_files.errors import UserError
 from lmx_files.runs.folders import find_runs
-from lmx_plugins.errors import UserError
 from tests.unit.report.report_runs import STAMP, sample, trace, write_run
 
 BLOCK = re.compile(r'<script type="application/octet-stream;base64" id="([^"]+)">([A-Za-z0-9+/=]*)</script>')

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from lmx_plugins.errors import UserError, unknown
+from lmx_files.errors import UserError, unknown
 from lmx_runs import preflight
 
 

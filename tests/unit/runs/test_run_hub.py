@@ -11,8 +11,8 @@ import pytest
 from lm_eval._cli.run import Run
 from lm_eval.api.registry import get_model
 
+from lmx_files.errors import UserError
 from lmx_models.scripted import ScriptedLM
-from lmx_plugins.errors import UserError
 from lmx_runs import hub, run
 from lmx_runs.options import parse
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from lmx_files.errors import UserError
 from lmx_plugins import bridge
-from lmx_plugins.errors import UserError
 from lmx_runs import fast_start
 from lmx_runs.options import parse
 

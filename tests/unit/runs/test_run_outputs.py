@@ -6,8 +6,8 @@ import json
 
 import pytest
 
+from lmx_files.errors import UserError
 from lmx_files.runs.folders import read_results
-from lmx_plugins.errors import UserError
 from lmx_runs import outputs
 from tests.unit.report.report_runs import STAMP, sample, trace, write_run
 

@@ -7,10 +7,10 @@ import time
 
 import pytest
 
+from lmx_files.errors import UserError
 from lmx_models.servers import endpoint as module
 from lmx_models.servers.address import Address
 from lmx_models.servers.endpoint import Access, Endpoint, RefusedError
-from lmx_plugins.errors import UserError
 from tests.fault_proxy import CANNED, FAULTS, FaultProxy, free_port
 
 KEY = "sk-very-secret-0123456789"

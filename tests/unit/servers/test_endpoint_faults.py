@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from lmx_files.errors import UserError
 from lmx_models.core.base import Generate
 from lmx_models.core.sampling import Sampling
 from lmx_models.servers.address import Address
@@ -17,7 +18,6 @@ from lmx_models.servers.codecs import PieceCodec
 from lmx_models.servers.endpoint import MOST_CONCURRENT, Access, Endpoint, RefusedError
 from lmx_models.servers.remote_model import Features, RemoteModel
 from lmx_models.servers.replies import UnfitError, most_bytes, read_completion, read_models, seconds_of
-from lmx_plugins.errors import UserError
 from tests.fault_proxy import CANNED, MENDED, NEW_FAULTS
 from tests.unit.servers.test_endpoint import BODY, KEY, proxied, quick  # noqa: F401  (a fixture)
 

@@ -2,10 +2,10 @@
 
 import pytest
 
+from lmx_files.errors import UserError
 from lmx_models.decoding.guided.policies import PolicyConfig
 from lmx_models.servers.server import ServerConfig, reads_distribution
 from lmx_models.settings import prices, sizes, user_files
-from lmx_plugins.errors import UserError
 
 
 @pytest.fixture(autouse=True)

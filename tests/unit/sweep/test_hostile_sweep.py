@@ -12,8 +12,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from lmx_files.errors import UserError
 from lmx_files.safety import children
-from lmx_plugins.errors import UserError
 from lmx_runs.sweep import arms, executors, logs, plan, slurm
 from lmx_runs.sweep.executors import Job, LocalExecutor, outcome_of
 from lmx_runs.sweep.state import STATE_FILE, ArmState, State, locked

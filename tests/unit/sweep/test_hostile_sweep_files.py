@@ -8,8 +8,8 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from lmx_files.errors import UserError
 from lmx_files.safety import terminal
-from lmx_plugins.errors import UserError
 from lmx_runs.sweep import arms, config, plan
 from lmx_runs.sweep.executors import Job, LocalExecutor
 from lmx_runs.sweep.state import STATE_FILE, ArmState, State

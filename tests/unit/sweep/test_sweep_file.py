@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from lmx_plugins.errors import UserError
+from lmx_files.errors import UserError
 from lmx_runs.sweep import arms, config, flags, plan
 from lmx_runs.sweep.state import ArmState, State
 

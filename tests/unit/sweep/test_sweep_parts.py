@@ -8,7 +8,7 @@ import json
 import pytest
 from rich.console import Console
 
-from lmx_plugins.errors import UserError
+from lmx_files.errors import UserError
 from lmx_runs.sweep import arms, config, logs, slurm
 from lmx_runs.sweep.executors import Job, Report
 from lmx_runs.sweep.state import ArmState

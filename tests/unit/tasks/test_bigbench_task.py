@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import lmx_tasks
-from lmx_plugins.errors import UserError
+from lmx_files.errors import UserError
 from lmx_tasks.bigbench import data, utils
 
 TASKS = Path(lmx_tasks.__file__).parent / "bigbench"

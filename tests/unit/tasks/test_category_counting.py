@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lmx_plugins.errors import UserError
+from lmx_files.errors import UserError
 from lmx_tasks.category_counting import generate, utils
 
 TASK = Path(generate.__file__).parent

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 import lmx_tasks
+from lmx_files.errors import UserError
 from lmx_metrics import format_score, structure
 from lmx_metrics.aggregation import average, by_domain, domain_rows
 from lmx_metrics.golden import TracedText
 from lmx_metrics.structure import DEFAULT_SPEC as SPEC
-from lmx_plugins.errors import UserError
 from lmx_tasks.constraint50 import utils
 
 TASKS = Path(lmx_tasks.__file__).parent / "constraint50"

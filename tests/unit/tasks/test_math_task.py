@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 import lmx_tasks
+from lmx_files.errors import UserError
 from lmx_metrics.golden import TracedText
 from lmx_metrics.math.notation.answer import extract
-from lmx_plugins.errors import UserError
 from lmx_tasks.math import data, utils
 
 TASKS = Path(lmx_tasks.__file__).parent / "math"

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from lmx_files import archives
-from lmx_plugins.errors import UserError
+from lmx_files.errors import UserError
 from lmx_tasks import prepare as preparing
 from lmx_tasks.common import lines
 from lmx_tasks.prepare import prepare

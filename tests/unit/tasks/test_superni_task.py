@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 import lmx_tasks
+from lmx_files.errors import UserError
 from lmx_metrics import overlap
-from lmx_plugins.errors import UserError
 from lmx_plugins.evaluation.token_counts import Counted
 from lmx_tasks import instructions
 from lmx_tasks.superni import data

@@ -17,12 +17,12 @@ from transformers import (
     Qwen3ForCausalLM,
 )
 
+from lmx_files.errors import UserError
 from lmx_models.autoregressive import AutoregressiveLM
 from lmx_models.zoo import catalogue, family_table
 from lmx_models.zoo.families import load, mask_id
 from lmx_models.zoo.family_table import FAMILIES, family_of
 from lmx_models.zoo.loading import end_ids
-from lmx_plugins.errors import UserError
 
 TOKENIZER = AutoTokenizer.from_pretrained(catalogue.resolve("tiny-base").pretrained)
 SMALL = {

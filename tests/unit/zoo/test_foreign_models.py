@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from lmx_files.errors import UserError
 from lmx_models.autoregressive import AutoregressiveLM
 from lmx_models.guided.model import GuidedLM
 from lmx_models.guided.servers import GuidedOnServer
@@ -18,7 +19,6 @@ from lmx_models.hybrid.model import HybridLM
 from lmx_models.iterative import IterativeLM
 from lmx_models.zoo import catalogue, folders, loading
 from lmx_models.zoo.resolved import Resolved
-from lmx_plugins.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[3]
 TINY = catalogue.TINY / "tiny-base"

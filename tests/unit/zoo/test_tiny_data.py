@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from lmx_files.errors import UserError
 from lmx_metrics import structure
-from lmx_plugins.errors import UserError
 from lmx_tasks.category_counting import generate as counting
 from lmx_tasks.constraint_tiny import generate as sections
 from lmx_tasks.constraint_tiny import utils

@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
+from lmx_files.errors import UserError
 from lmx_models.zoo import cache, catalogue, gguf, hub, wheels
-from lmx_plugins.errors import UserError
 
 GGUF_BYTES = b"GGUF" + b"weights" * 100
 REPO = "HuggingFaceTB/SmolLM2-135M-Instruct"
