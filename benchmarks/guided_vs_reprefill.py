@@ -92,6 +92,7 @@ def reprefill(base: Any, oracle: Any, tokenizer: Any, prompts: list[str]) -> tup
     return time.perf_counter() - started, sum(written)
 
 
+# long: one measurement after another, and what is reported of each
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--base", default="smollm2-135m")

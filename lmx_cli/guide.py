@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 COLOURS = {"base": "red", "oracle": "blue"}
 
 
+# long: a parameter an option
 def guide(
     prompt: Annotated[str, typer.Option("--prompt", help="What to write about; `-` reads it from standard input.")],
     base: Annotated[

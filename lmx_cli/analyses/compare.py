@@ -14,6 +14,7 @@ from lmx_files.safety import terminal
 Item = TypeVar("Item")
 
 
+# long: a parameter an option
 def compare(
     runs: Annotated[list[Path], typer.Argument(help="Results folders or results_*.json files, the reference first.")],
     names: Annotated[

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from lmx_files.runs.folders import Run
 
 
+# long: a parameter an option
 def rescore(
     run: Annotated[Path, typer.Argument(help="A results folder or results_*.json file, with logged samples.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the rescored run.")],

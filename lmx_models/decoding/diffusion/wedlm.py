@@ -76,6 +76,7 @@ class Filled(NamedTuple):
     step: int
 
 
+# long: the loop in one piece, as it is published
 def wedlm(
     prompt: Sequence[int],
     model: str,

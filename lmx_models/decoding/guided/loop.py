@@ -43,6 +43,7 @@ class LocalBase:
         return {}
 
 
+# long: the loop in one piece, as it is published
 def guided(
     prompt: Sequence[int],
     config: GuidedConfig,

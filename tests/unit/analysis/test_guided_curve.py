@@ -17,7 +17,7 @@ from lmx_analysis.guided_curve.curve import guided_curve
 from lmx_analysis.guided_curve.model import Options
 from lmx_cli.main import app
 from lmx_files.errors import UserError
-from tests.unit.decoding.guided_tools import answer, write_guided_run
+from tests.unit.guided.guided_tools import answer, write_guided_run
 
 N = 20
 FAST = Options(resamples=200)

@@ -15,7 +15,7 @@ from lmx_analysis.guided.runs import find_guided_runs, guided_texts
 from lmx_cli.main import app
 from lmx_files import jsonl
 from lmx_files.errors import UserError
-from tests.unit.decoding.guided_tools import answer, write_guided_run
+from tests.unit.guided.guided_tools import answer, write_guided_run
 
 PIECES = [("base", "2 + 2", 3), ("oracle", " is", 2), ("base", " \u2264 ", 2), ("oracle", "4", 1)]
 GOLDEN = (

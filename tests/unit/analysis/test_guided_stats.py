@@ -21,7 +21,7 @@ from lmx_cli.main import app
 from lmx_files.errors import UserError
 from lmx_models.zoo import catalogue
 from lmx_models.zoo.loading import load
-from tests.unit.decoding.guided_tools import answer, write_guided_run
+from tests.unit.guided.guided_tools import answer, write_guided_run
 
 SHAPE: dict[str, Any] = {
     "vocab_size": 41, "hidden_size": 24, "intermediate_size": 40, "num_hidden_layers": 2, "num_attention_heads": 4,

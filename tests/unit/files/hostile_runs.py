@@ -14,7 +14,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from tests.unit.decoding.guided_tools import answer, write_guided_run
+from tests.unit.guided.guided_tools import answer, write_guided_run
 
 SECRET = "the user's own file"
 HUGE = "@huge@"  # stands for numbers that json.dumps cannot write
