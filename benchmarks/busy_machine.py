@@ -76,6 +76,7 @@ def main() -> None:
             finally:
                 for loop in loops:
                     loop.kill()
+                    loop.wait()
     median = {
         way: {place: round(statistics.median(v), 2) for place, v in places.items()} for way, places in seconds.items()
     }

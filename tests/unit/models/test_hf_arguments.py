@@ -28,7 +28,7 @@ FAST = {"device": "cpu", "batch_size": 4, "self_check": False}
     ],
 )
 def test_arguments_of_hf_are_read_before_weights(arguments, message, monkeypatch):
-    monkeypatch.setattr(decoder_lm.zoo, "resolve", lambda *_, **__: pytest.fail("looked for weights"))
+    monkeypatch.setattr(decoder_lm.catalogue, "resolve", lambda *_, **__: pytest.fail("looked for weights"))
     with pytest.raises(UserError, match=message):
         AutoregressiveLM(pretrained="tiny-base", **{**FAST, **arguments})
 

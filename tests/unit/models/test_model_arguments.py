@@ -258,7 +258,7 @@ def test_mistakes_in_generation_arguments_are_found_before_weights(model, gen_kw
 
     import lmx_models.harness.decoder_lm as decoder_lm
 
-    monkeypatch.setattr(decoder_lm.zoo, "resolve", lambda *_, **__: pytest.fail("looked for weights"))
+    monkeypatch.setattr(decoder_lm.catalogue, "resolve", lambda *_, **__: pytest.fail("looked for weights"))
     if model == "guided":
         monkeypatch.setattr("lmx_models.guided.model.GuidedLM._find_oracle", lambda *_: None)
     arguments = "pretrained=tiny-base" + (",oracle=tiny-base" if model == "guided" else "")

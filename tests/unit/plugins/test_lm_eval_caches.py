@@ -118,7 +118,7 @@ def test_cached_responses_are_refused_before_a_model_is_loaded(name, arguments, 
 
     import lmx_models.harness.decoder_lm as decoder_lm
 
-    monkeypatch.setattr(decoder_lm.zoo, "resolve", lambda *_, **__: pytest.fail("looked for weights"))
+    monkeypatch.setattr(decoder_lm.catalogue, "resolve", lambda *_, **__: pytest.fail("looked for weights"))
     with pytest.raises(UserError, match=r"--use_cache .*answers: lm_eval's cache"):
         evaluator.simple_evaluate(
             name, arguments, tasks=[make_task()], use_cache=str(tmp_path / "answers"), limit=1, device="cpu"

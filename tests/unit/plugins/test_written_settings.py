@@ -40,7 +40,7 @@ def evaluate(folder, monkeypatch, tasks=("written",), **asked):
 
     import lmx_models.harness.decoder_lm as decoder_lm
 
-    monkeypatch.setattr(decoder_lm.zoo, "resolve", lambda *_, **__: pytest.fail("looked for weights"))
+    monkeypatch.setattr(decoder_lm.catalogue, "resolve", lambda *_, **__: pytest.fail("looked for weights"))
     evaluator.simple_evaluate(
         "ar", "pretrained=tiny-base", tasks=list(tasks), device="cpu", task_manager=manager(folder), **asked
     )

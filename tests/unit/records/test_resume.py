@@ -170,7 +170,7 @@ def test_the_code_of_a_plugins_decoder_counts(tmp_path, monkeypatch):
         monkeypatch.delitem(sys.modules, "my_decoder", raising=False)
         return run(tmp_path / "journal", kind=__import__("my_decoder").Mine, n=1)[1]
 
-    module.write_text("from lmx_models.guided import GuidedLM\n\nclass Mine(GuidedLM):\n    method = 'mine'\n")
+    module.write_text("from lmx_models.guided.model import GuidedLM\n\nclass Mine(GuidedLM):\n    method = 'mine'\n")
     assert (found(), found()) == (0, 1)
     module.write_text(module.read_text() + "    # changed\n")
     assert found() == 0
@@ -200,3 +200,19 @@ def test_counts_and_model_seconds_are_of_all_texts_and_the_clock_of_this_attempt
     assert (found["texts"], found["texts_from_journal"], found["forwards"]) == (10, 9, 20)
     assert (found["seconds"], found["model_seconds"]) == (1.5, 10.0)
     assert found["tokens_per_second"] == pytest.approx(2 / 1.5, abs=1e-4)
+
+
+def test_the_code_of_every_room_counts(tmp_path, monkeypatch):
+    """A text of a development version depends on the whole package, rooms that are added later included."""
+    from lmx_models.records import fingerprint
+
+    room = tmp_path / "records"
+    room.mkdir()
+    (tmp_path / "engine" / "inner").mkdir(parents=True)
+    monkeypatch.setattr(fingerprint, "__file__", str(room / "fingerprint.py"))
+    monkeypatch.setattr(fingerprint.metadata, "version", lambda name: "1.0.dev0")
+    seen = set()
+    for file, code in (("engine/inner/a.py", "x = 1"), ("engine/inner/a.py", "x = 2"), ("b.py", ""), ("new.py", "")):
+        (tmp_path / file).write_text(code)
+        seen.add(fingerprint.lmx_version.__wrapped__())
+    assert len(seen) == 4

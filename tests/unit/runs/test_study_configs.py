@@ -10,7 +10,7 @@ from lmx_runs.sweep.arms import expand
 from lmx_runs.sweep.config import load
 
 CONFIGS = Path(__file__).parents[3] / "configs"
-STUDIES = sorted(path.name for path in CONFIGS.glob("*study*.yaml"))
+STUDIES = sorted(str(path.relative_to(CONFIGS)) for path in CONFIGS.rglob("*study*.yaml"))
 # What an arm's own method is made of; everything else must be the same in all arms of a study.
 OWN = {"pretrained", "preset", "ar", "diffusion", "diffusion_method", "inner", "rounds", "answer_temperature"}
 OWN |= {f"{part}{name}" for part in ("", "answer_", "draft_") for name in ("block_length", "threshold")}
@@ -20,7 +20,7 @@ def arms_of(name: str, tmp_path: Path):
     text = (CONFIGS / name).read_text()
     for placeholder in ("envs/plain/bin/python", "envs/flash/bin/python"):
         text = text.replace(placeholder, sys.executable)
-    file = tmp_path / name
+    file = tmp_path / Path(name).name
     file.write_text(text)
     return expand(load(file), tmp_path)
 
@@ -31,7 +31,7 @@ def test_every_arm_is_a_model_of_ours(name, tmp_path):
     assert {arm.flags["model"] for arm in arms_of(name, tmp_path)} <= known
 
 
-@pytest.mark.parametrize("name", ["tiny_study.yaml", "study_06b.yaml", "study_8b.yaml"])
+@pytest.mark.parametrize("name", ["tiny_study.yaml", "study/study_06b.yaml", "study/study_8b.yaml"])
 def test_arms_differ_in_the_method_alone(name, tmp_path):
     def shared(arm):
         arguments = {key: value for key, value in arm.flags["model_args"].items() if key not in OWN}
@@ -45,8 +45,8 @@ def test_arms_differ_in_the_method_alone(name, tmp_path):
     ("name", "methods"),
     [
         ("tiny_study.yaml", ("wedlm", "mdlm", "bd3lm")),
-        ("study_06b.yaml", ("mdlm", "bd3lm")),
-        ("study_8b.yaml", ("wedlm",)),
+        ("study/study_06b.yaml", ("mdlm", "bd3lm")),
+        ("study/study_8b.yaml", ("wedlm",)),
     ],
 )
 def test_each_study_has_the_whole_matrix(name, methods, tmp_path):

@@ -40,7 +40,7 @@ def manager() -> TaskManager:
 
 def config(name: str) -> EvaluatorConfig:
     """Return a config as `lm_eval --config` reads it."""
-    return EvaluatorConfig.from_config(ROOT / "configs" / f"leaderboard_{name}.yaml")
+    return EvaluatorConfig.from_config(ROOT / "configs" / "leaderboard" / f"leaderboard_{name}.yaml")
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -53,7 +53,7 @@ def test_a_config_names_a_model_and_tasks_that_exist(name: str, manager: TaskMan
 
 def test_the_configs_differ_in_the_model_alone() -> None:
     first, second, third = (
-        yaml.safe_load((ROOT / "configs" / f"leaderboard_{name}.yaml").read_text()) for name in NAMES
+        yaml.safe_load((ROOT / "configs" / "leaderboard" / f"leaderboard_{name}.yaml").read_text()) for name in NAMES
     )
     for read in (first, second, third):
         assert read.pop("output_path") == f"results/leaderboard_{read.pop('model')}"

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.usefixtures("sealed")
 
 
 def test_importing_and_listing_load_neither_torch_nor_transformers() -> None:
-    code = "import sys; from lmx_models.zoo import list_models; list_models()"
+    code = "import sys; from lmx_models.zoo.catalogue import list_models; list_models()"
     code += "; print({'torch', 'transformers'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
