@@ -87,6 +87,8 @@ def same_value(one: sympy.Expr, two: sympy.Expr) -> bool:
         return bool(difference == 0)
     if difference.has(sympy.nan, sympy.zoo, sympy.oo, -sympy.oo):
         return bool(one.doit() == two.doit() and not one.has(sympy.nan, sympy.zoo))
+    if differs_somewhere(difference):  # one positive point suffices, and algebra is slow
+        return False
     verdict = difference.equals(0)
     if verdict is None or (not verdict and difference.has(sympy.binomial, sympy.factorial)):
         verdict = sympy.simplify(difference.rewrite(sympy.gamma)) == 0
@@ -118,6 +120,14 @@ def same_where_real(one: sympy.Expr, two: sympy.Expr, difference: sympy.Expr) ->
         elif abs(ours - theirs) > sympy.Float("1e-20") * (1 + abs(ours)):
             return False
     return True
+
+
+def differs_somewhere(difference: sympy.Expr) -> bool:
+    """Whether a difference is certainly not zero at one point with positive variables, by its first digits."""
+    symbols = sorted(difference.free_symbols, key=str)
+    point = {one: sympy.Rational(*_SAMPLES[i % len(_SAMPLES)]) + i for i, one in enumerate(symbols)}
+    value = abs(sympy.N(difference.subs(point), 20))
+    return bool(value.is_Float and value > sympy.Float("1e-10"))
 
 
 def real_at(expression: sympy.Expr, at: dict[sympy.Symbol, sympy.Rational]) -> sympy.Expr | None:
