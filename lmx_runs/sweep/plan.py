@@ -7,7 +7,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -111,7 +111,7 @@ def check_names(arms: Iterable[Arm]) -> None:
         asked = [
             {
                 "model": str(arm.flags.get("model") or "hf"),
-                "model_args": arm.flags.get("model_args") or {},
+                "model_args": _with_flags(arm.flags),
                 "gen_kwargs": arm.flags.get("gen_kwargs"),
             }
             for arm in theirs
@@ -119,6 +119,12 @@ def check_names(arms: Iterable[Arm]) -> None:
         for arm, message in zip(theirs, _tried(python, asked), strict=False):
             if message and (message.startswith("unknown") or not arm.needs):
                 raise UserError(f"arm {arm.name}: {message}")
+
+
+def _with_flags(flags: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the model's arguments together with those that lm_eval takes as flags."""
+    own = {name: flags[name] for name in ("batch_size", "max_batch_size", "device") if flags.get(name) is not None}
+    return own | dict(flags.get("model_args") or {})
 
 
 def _tried(python: str, asked: list[dict[str, Any]]) -> list[str | None]:
