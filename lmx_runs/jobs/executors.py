@@ -17,9 +17,10 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from lmx_files import opening
 from lmx_files.errors import UserError
-from lmx_files.safety import children
+from lmx_files.safety import children, terminal
 from lmx_runs.jobs.worker import ATTEMPT, GRACE, LOG, MODULE
 
+_LONGEST_REASON = 500
 _MOST = 1 << 20
 """Bytes of an outcome; a larger file is none."""
 
@@ -107,7 +108,7 @@ def outcome_of(job: Job) -> Report | None:
         return None
     if outcome.token != job.token:
         return None
-    code, reason = outcome.exit_code, outcome.reason
+    code, reason = outcome.exit_code, terminal.one_line(outcome.reason)[:_LONGEST_REASON]
     if not reason and code < 0:
         known = {number.value: f" ({number.name})" for number in signal.Signals}
         reason = f"ended by signal {-code}{known.get(-code, '')}"

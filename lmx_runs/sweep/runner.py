@@ -18,7 +18,7 @@ from lmx_runs.jobs.executors import Executor, Job, Report, SubmissionError, outc
 from lmx_runs.jobs.worker import LOG
 from lmx_runs.sweep.arms import Arm
 from lmx_runs.sweep.plan import arm_lacks, is_done, results_of, set_aside
-from lmx_runs.sweep.state import STATE_FILE, ArmState, State, this_process
+from lmx_runs.sweep.state import MOST_ATTEMPTS, STATE_FILE, ArmState, State, this_process
 from lmx_runs.sweep.view import View
 
 _TICK = 0.1
@@ -153,8 +153,9 @@ class Runner:
 
     def _submit(self, arm: Arm) -> None:
         known = self.state.arms[arm.name]
-        if arm.folder.is_symlink():
-            raise UserError(f"{arm.folder} is a symbolic link, which is not followed: move it away")
+        for path in (arm.folder.parent, arm.folder, self.folder / "replaced"):
+            if path.is_symlink():
+                raise UserError(f"{path} is a symbolic link, which is not followed: move it away")
         arm.folder.mkdir(parents=True, exist_ok=True)
         set_aside(arm, self.folder / "replaced", self._before[arm.name] not in ("", arm.fingerprint))
         job = Job("", uuid.uuid4().hex, arm.folder / "outcome.json")
@@ -174,7 +175,7 @@ class Runner:
             arm.name,
             status="running",
             fingerprint=arm.fingerprint,
-            attempts=known.attempts + 1,
+            attempts=min(known.attempts + 1, MOST_ATTEMPTS),
             token=job.token,
             executor=self.executor.name,
             handle="",

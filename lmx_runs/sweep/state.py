@@ -24,6 +24,7 @@ Status = Literal["pending", "running", "done", "failed", "skipped", "interrupted
 # A process with its birth, or a Slurm job: digits, and nothing that a program could take for an option.
 _HANDLE = r"^([0-9]{1,10}:[0-9]{1,20}(\.[0-9]{1,9})?|[0-9]{1,19})?$"
 _MOST = 1 << 28
+MOST_ATTEMPTS = 10**9
 
 
 def _below(text: str) -> str:
@@ -51,7 +52,7 @@ class ArmState(BaseModel):
 
     status: Status = "pending"
     fingerprint: Annotated[str, Field(max_length=64)] = ""
-    attempts: Annotated[int, Field(ge=0, le=10**9)] = 0
+    attempts: Annotated[int, Field(ge=0, le=MOST_ATTEMPTS)] = 0
     token: Annotated[str, Field(pattern=r"^([0-9a-f]{32})?$")] = ""
     executor: Literal["", "local", "slurm"] = ""
     handle: Annotated[str, Field(pattern=_HANDLE)] = ""
