@@ -12,8 +12,8 @@ import pytest
 from lm_eval.api.instance import Instance
 from lm_eval.api.registry import get_model
 from lmx_files.errors import UserError
-from lmx_models.autoregressive import AutoregressiveLM
 from lmx_models.harness.decoder_lm import DecoderLM
+from lmx_models.methods.ar import AutoregressiveLM
 
 from my_decoder.model import MyDecoderLM
 
