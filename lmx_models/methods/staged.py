@@ -226,8 +226,10 @@ class StagedLM(DecoderLM):
         return models
 
     def identity(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """Return all that a text depends on: the attention too."""
-        return {**super().identity(values), "attn": self.attn}
+        """Return all that a text depends on: the attention, and the code of methods that come from plugins."""
+        methods = {self.stage_method(stage) for stage in self.stage_weights()}
+        codes = {method.name: code for method in methods if (code := method.code())}
+        return {**super().identity(values), "attn": self.attn, **({"method_code": codes} if codes else {})}
 
     def describe(self) -> dict[str, Any]:
         """Return every run-level setting, with the attention in use."""
