@@ -1,9 +1,9 @@
-"""Counts the files of lmx that one request passes under ``lm_eval --model guided --tasks constraint50 --limit 1``.
+"""Counts the files of lmx that one request passes in ``lm_eval --model guided --tasks constraint50 --limit 1``.
 
     python scripts/request_path.py [--list]        # another version of lmx: PYTHONPATH=CHECKOUT
 
-A file counts if one of its functions runs (imports do not count): once for the whole command, and once from the moment
-where lm_eval hands the request to the model until its text is scored.
+A file counts if one of its functions runs (imports do not count): once for the whole evaluation, loading of models
+included, and once from the moment where lm_eval hands the request to the model until its text is scored.
 """
 
 from __future__ import annotations
@@ -15,8 +15,16 @@ from pathlib import Path
 from typing import Any
 
 PACKAGES = ("lmx_analysis", "lmx_cli", "lmx_files", "lmx_metrics", "lmx_models", "lmx_plugins", "lmx_runs", "lmx_tasks")
-COMMAND = ["--model", "guided", "--model_args", "pretrained=tiny-base,oracle=tiny-oracle", "--tasks", "constraint50"]
-REST = ["--limit", "1", "--gen_kwargs", "max_gen_toks=24", "--device", "cpu", "--batch_size", "1"]
+RUN: dict[str, Any] = {
+    "model": "guided",
+    "model_args": "pretrained=tiny-base,oracle=tiny-oracle",
+    "tasks": ["constraint50"],
+    "limit": 1,
+    "gen_kwargs": "max_gen_toks=24",
+    "device": "cpu",
+    "batch_size": 1,
+    "bootstrap_iters": 0,
+}
 
 
 class Passed:
@@ -56,20 +64,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--list", action="store_true", help="name the files")
     options = parser.parse_args()
-    from lm_eval.__main__ import cli_evaluate
+    import lm_eval
+    from lm_eval.tasks import TaskManager
 
-    sys.argv = ["lm_eval", *COMMAND, *REST]
+    manager = TaskManager(include_defaults=False)  # lm_eval's own 14,000 tasks take minutes under a profiler
     passed = Passed()
     threading.setprofile(passed.note)
     sys.setprofile(passed.note)
     try:
-        cli_evaluate()
+        lm_eval.simple_evaluate(task_manager=manager, **RUN)
     finally:
         sys.setprofile(None)
         threading.setprofile(None)
     if options.list:
         print("\n".join(passed.request))
-    print(f"files of lmx that the request passes: {len(passed.request)}; the whole command: {len(passed.whole)}")
+    print(f"files of lmx that the request passes: {len(passed.request)}; the whole evaluation: {len(passed.whole)}")
 
 
 if __name__ == "__main__":
