@@ -27,13 +27,13 @@ if TYPE_CHECKING:
     from lmx_models.core.trace import Trace as Trace
     from lmx_models.methods.method import Method as Method
     from lmx_models.methods.model import MethodLM as MethodLM
-    from lmx_models.methods.trying import drive_method as drive_method
-    from lmx_models.methods.trying import texts_of as texts_of
     from lmx_models.methods.weights import Weights as Weights
     from lmx_models.records.traces import RunStatistics as RunStatistics
     from lmx_models.settings.arguments import build as build
     from lmx_models.settings.arguments import refuse_unknown as refuse_unknown
     from lmx_models.settings.requests import Request as Request
+    from lmx_models.trying import drive_method as drive_method
+    from lmx_models.trying import texts_of as texts_of
 
 # By name: the module, and what it is for.
 NAMES = {
@@ -54,12 +54,12 @@ NAMES = {
     "Weights": ("lmx_models.methods.weights", "a loaded model with its tokenizer"),
     "build": ("lmx_models.settings.arguments", "make a settings dataclass of a request's values"),
     "drive": ("lmx_models.core.driver", "run a decoder over functions instead of models"),
-    "drive_method": ("lmx_models.methods.trying", "run a `Method` over functions instead of models"),
+    "drive_method": ("lmx_models.trying", "run a `Method` over functions instead of models"),
     "made_up": ("lmx_models.core.driver", "such a function, for tests"),
     "probabilities": ("lmx_models.core.sampling", "the candidates of a draw and their probabilities"),
     "refuse_unknown": ("lmx_models.settings.arguments", "refuse an argument nobody knows, with the nearest name"),
     "sample": ("lmx_models.core.sampling", "draw one token"),
-    "texts_of": ("lmx_models.methods.trying", "texts from a loaded model, for tests"),
+    "texts_of": ("lmx_models.trying", "texts from a loaded model, for tests"),
     "unknown": ("lmx_files.errors", "a `UserError` that names the nearest alternative"),
 }
 __all__ = list(NAMES)

@@ -20,7 +20,8 @@ class Weights:
     """A loaded model with its tokenizer.
 
     Attributes:
-        name: as the user wrote it. `identity`: as journals know it.
+        name: as the user wrote it.
+        source: where it came from: folder or Hub id, revision, commit; or a text that stands for it.
         max_length: its context in tokens.
         family: for a diffusion model that transformers does not know.
     """
@@ -28,10 +29,15 @@ class Weights:
     name: str
     model: Any
     tokenizer: Any
-    identity: str
+    source: str | tuple[str, str | None, str | None]
     max_length: int
     family: family_table.Family | None = None
     _masks: dict[int | None, int] = field(default_factory=dict)
+
+    @property
+    def identity(self) -> str:
+        """As journals know it: a hash of its content, made when it is asked for, or its commit."""
+        return self.source if isinstance(self.source, str) else model_identity(*self.source)
 
     def mask(self, given: int | None) -> int:
         """Return the id of the mask token; looked up once, for a large vocabulary takes a while."""
@@ -46,8 +52,8 @@ def load_weights(resolved: Resolved, name: str, dtype: torch.dtype, device: torc
     model, tokenizer, family = found if found else (*load(resolved, name, dtype, device), None)
     if self_check:
         check(model, name)
-    identity = model_identity(resolved.pretrained, resolved.revision, getattr(model.config, "_commit_hash", None))
-    return Weights(name, model, tokenizer, identity, model.config.max_position_embeddings, family)
+    source = (resolved.pretrained, resolved.revision, getattr(model.config, "_commit_hash", None))
+    return Weights(name, model, tokenizer, source, model.config.max_position_embeddings, family)
 
 
 def stop_ids(weights: Mapping[str, Weights]) -> frozenset[int]:
@@ -57,5 +63,7 @@ def stop_ids(weights: Mapping[str, Weights]) -> frozenset[int]:
 
 def loaded_by(lm: Any) -> Weights:
     """Return the model that lm_eval's ``hf`` loaded for a `DecoderLM`."""
-    identity = str(lm.weights_identity()["model"]) if lm.given else lm._asked_name
-    return Weights(lm._asked_name, lm.model, lm.tokenizer, identity, lm.max_length, lm.family)
+    source = lm._asked_name
+    if lm.given:
+        source = (lm.given["pretrained"], lm.given.get("revision"), getattr(lm.model.config, "_commit_hash", None))
+    return Weights(lm._asked_name, lm.model, lm.tokenizer, source, lm.max_length, lm.family)

@@ -213,3 +213,9 @@ def test_under_plain_lm_eval_it_runs_resumes_and_refuses(tmp_path: Path, monkeyp
     assert wrong.returncode != 0
     assert "unknown --model contrastive argument 'alfa': did you mean 'alpha'" in wrong.stderr
     assert "Traceback" not in wrong.stderr
+
+
+def test_weights_are_hashed_only_for_a_journal(plugin: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lmx_models.methods.weights.model_identity", lambda *_: pytest.fail("hashed at load"))
+    plugin(**PAIR, **SMALL)
+    IterativeLM(inner="contrastive", rounds=0, **PAIR, **SMALL)
