@@ -106,9 +106,10 @@ def verdict(judged: Judged, p: float) -> str:
 
 
 def _of_predictor(rows: pd.DataFrame, level: float, seed: int) -> tuple[Judged, dict[str, Any]]:
-    columns = [rows[name].to_numpy(dtype=np.float64) for name in ("true", "predicted", "mean", "noise")]
-    true, predicted, mean, noise = columns
-    judged = judge(*columns, rows["task"].tolist(), rows["group"].tolist(), seed=seed)
+    true, predicted, mean, noise = (
+        rows[name].to_numpy(dtype=np.float64) for name in ("true", "predicted", "mean", "noise")
+    )
+    judged = judge(true, predicted, mean, noise, rows["task"].tolist(), rows["group"].tolist(), seed=seed)
     low, high = BOUNDS.get(str(rows["target"].iloc[0]), (-math.inf, math.inf))
     held, interval, width = math.nan, stats.Interval.none("the published splits predict no task out of fold"), math.nan
     if rows["protocol"].iloc[0] != "published":

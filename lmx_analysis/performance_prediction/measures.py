@@ -67,7 +67,11 @@ def judge(
     e, m = (predicted - true) ** 2, (mean - true) ** 2
     clusters = stats.numbered(groups)
     draws = stats.cluster_bootstrap(lambda weights: _of_sums(weights, e, m), clusters, resamples, seed)
-    p = stats.compare_paired(m, e, groups, resamples=10_000, seed=seed).p if np.any(np.abs(e - m) > 1e-12) else 1.0
+    p = (
+        stats.compare_paired(m.tolist(), e.tolist(), groups, resamples=10_000, seed=seed).p
+        if np.any(np.abs(e - m) > 1e-12)
+        else 1.0
+    )
     sums = float(e.sum()), float(m.sum())
     return Judged(
         n=true.size, tasks=len(set(tasks)), clusters=int(clusters.max()) + 1,

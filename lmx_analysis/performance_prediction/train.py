@@ -187,7 +187,7 @@ def _fitted(
     tasks, scores, noise = one.tasks, one.scores, one.noise
     if isinstance(kind.needs, int):
         tasks, scores, noise = _with_pilots(one, kind.needs, split.seed)
-    learns = bool(getattr(kind.make, "uses_dev", False)) or options.protocol == "published"
+    learns = kind.uses_dev or len(kind.grid) > 1 or options.protocol == "published"
     train = split.train if learns else np.union1d(split.train, split.dev)
     centre = float(scores[train].mean())
     spread = float(scores[train].std()) or 1.0
@@ -195,7 +195,7 @@ def _fitted(
     dev = (tasks.of(split.dev), (scores[split.dev] - shift) / scale) if learns and split.dev.size else None
     best: tuple[float, Floats, dict[str, Any]] | None = None
     for number, chosen in enumerate(kind.grid):
-        more = {"checkpoints": checkpoints / str(number)} if getattr(kind.make, "resumes", False) else {}
+        more = {"checkpoints": checkpoints / str(number)} if kind.resumes else {}
         predictor = _made(kind, split.seed, {**chosen, **settings, **more})
         predictor.fit(tasks.of(train), (scores[train] - shift) / scale, dev)
         error = 0.0

@@ -56,6 +56,31 @@ def test_a_planted_signal_is_recovered(tmp_path: Path) -> None:
     assert found["mean"].verdict == ""
 
 
+def alarms(repeats: int, folder: Path) -> int:
+    """Return in how many data sets of 82 tasks without any signal some predictor "beats the mean"."""
+    found = 0
+    for seed in range(repeats):
+        made = results(planted(82, 0.0, seed, noise=0.2), folder / str(seed), "category_mean", "tfidf_ridge")
+        found += any(result.verdict == "beats the mean" for result in made.values())
+    return found
+
+
+def test_no_signal_does_not_beat_the_mean(tmp_path: Path) -> None:
+    assert alarms(5, tmp_path) <= 1
+
+
+@pytest.mark.full
+def test_no_signal_does_not_beat_the_mean_in_200_repeats(tmp_path: Path) -> None:
+    assert alarms(200, tmp_path) <= 10
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("seed", range(10, 20))
+def test_planted_signals_are_recovered(tmp_path: Path, seed: int) -> None:
+    found = results(planted(400, 0.3, seed), tmp_path, "tfidf_ridge")["tfidf_ridge"]
+    assert found.judged.r2 == pytest.approx(0.3, abs=0.05)
+
+
 def test_other_models_and_pilots(tmp_path: Path) -> None:
     rows = planted(120, 0.0, 3, noise=0.3, models=3)
     found = results(rows, tmp_path, "other_models", "pilot1", "pilot10", "tfidf_ridge", model="m0")
