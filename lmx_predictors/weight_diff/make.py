@@ -115,9 +115,7 @@ def written_to(output: Path) -> Iterator[None]:
         ) from error
 
 
-def _make_shard(
-    shard: Shard, output: Path, of_base: dict[str, Tensor], opened: dict[Path, IO[bytes]]
-) -> ShardEntry:
+def _make_shard(shard: Shard, output: Path, of_base: dict[str, Tensor], opened: dict[Path, IO[bytes]]) -> ShardEntry:
     model, diff = hashlib.sha256(shard.header), hashlib.sha256(shard.header)
     entries: dict[str, BaseTensor] = {}
     with (

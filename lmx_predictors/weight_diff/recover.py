@@ -57,7 +57,9 @@ def _check_base(
     wanted: Manifest, of_base: dict[str, Tensor], base: Path, opened: dict[Path, IO[bytes]], progress: Progress | None
 ) -> None:
     """Raise a `UserError` unless the base has the very tensors that the difference was taken from."""
-    entries: dict[str, BaseTensor] = {name: each for shard in wanted.shards.values() for name, each in shard.base.items()}
+    entries: dict[str, BaseTensor] = {
+        name: each for shard in wanted.shards.values() for name, each in shard.base.items()
+    }
     lacking = [name for name in entries if name not in of_base]
     if lacking:
         raise UserError(f"{base} is not the base of this difference: it lacks {few(lacking, 3)}")

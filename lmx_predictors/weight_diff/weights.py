@@ -102,9 +102,7 @@ def read_header(file: Path) -> Shard:
         raise UserError(f"{file} is no safetensors file, or was cut off: fetch it again")
     value = jsonl.parse(header, f"{file} is no safetensors file: its header is not JSON")
     try:
-        tensors = [
-            _tensor(file, name, entry, 8 + length) for name, entry in value.items() if name != "__metadata__"
-        ]
+        tensors = [_tensor(file, name, entry, 8 + length) for name, entry in value.items() if name != "__metadata__"]
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise UserError(f"{file} is no safetensors file: its header is damaged ({error})") from error
     tensors.sort(key=lambda tensor: (tensor.start, tensor.end))

@@ -32,7 +32,9 @@ def write_model(folder: Path, seed: int, rows: int = 40, width: int = 64, shards
         for number, kind in enumerate(KINDS):
             values = torch.randn(rows if number == 0 else 40, width, generator=draw) * 10.0 ** (number - 2)
             values[0, :3] = torch.tensor([float("nan"), float("inf"), -0.0])
-            tensors[f"layer.{shard}.{number}"] = (torch.nan_to_num(values) * 9).to(kind) if kind is torch.int64 else values.to(kind)
+            tensors[f"layer.{shard}.{number}"] = (
+                (torch.nan_to_num(values) * 9).to(kind) if kind is torch.int64 else values.to(kind)
+            )
         if extra:
             tensors[f"layer.{shard}.new"] = torch.randn(5, generator=draw)
         save_file(tensors, folder / file, metadata={"format": "pt"})
@@ -43,7 +45,7 @@ def write_model(folder: Path, seed: int, rows: int = 40, width: int = 64, shards
     return folder
 
 
-@pytest.fixture()
+@pytest.fixture
 def made(tmp_path: Path) -> tuple[Path, Path, Path]:
     """Return a model, its base, and their difference."""
     model, base = write_model(tmp_path / "model", 1), write_model(tmp_path / "base", 2)
