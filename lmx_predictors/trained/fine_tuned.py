@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,8 +28,8 @@ class _FineTuned:
     """What encoders and decoders share. See `training` for what keeps one that learns nothing at the mean.
 
     Args:
-        seed: of the order of tasks, of dropout and of new layers. checkpoints: where training leaves what it needs to go
-            on after a kill; without it, it starts anew.
+        seed: of the order of tasks, of dropout and of new layers.
+        checkpoints: where training leaves what it needs to go on after a kill; without it, it starts anew.
         settings: ``model`` and those of `Recipe`.
 
     Attributes:
@@ -39,7 +39,7 @@ class _FineTuned:
     uses_dev = True
     resumes = True
     model_name: str
-    defaults: dict[str, Any]
+    defaults: ClassVar[dict[str, Any]]
 
     def __init__(self, seed: int = 0, checkpoints: Path | None = None, **settings: Any) -> None:
         self.seed, self.checkpoints = seed, checkpoints
@@ -112,7 +112,7 @@ class Encoder(_FineTuned):
     """An encoder of RoBERTa's kind, all of its weights trained; the study's grid of batch sizes and learning rates."""
 
     model_name = "FacebookAI/roberta-base"
-    defaults: dict[str, Any] = {}
+    defaults: ClassVar[dict[str, Any]] = {}
     grid = tuple(
         {"batch_size": size, "learning_rate": rate} for size in (8, 16, 32) for rate in (1e-5, 5e-5, 1e-4, 5e-4)
     )
@@ -125,7 +125,7 @@ class Lora(_FineTuned):
     """
 
     model_name = "huggyllama/llama-13b"
-    defaults = {"schedule": "constant_with_warmup", "warmup": 0.03, "weight_decay": 0.0}
+    defaults: ClassVar[dict[str, Any]] = {"schedule": "constant_with_warmup", "warmup": 0.03, "weight_decay": 0.0}
     grid = tuple({"batch_size": size, "learning_rate": rate} for size in (8, 16, 32) for rate in (1e-5, 5e-5, 1e-4))
 
     def _own(self, settings: dict[str, Any]) -> dict[str, Any]:

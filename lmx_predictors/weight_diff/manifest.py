@@ -54,8 +54,8 @@ def read(folder: Path) -> Manifest:
     path = folder / MANIFEST
     if not path.is_file():
         raise UserError(
-            f"{folder} holds no {MANIFEST}: it is no whole difference of lmx perfpred weight-diff make. For one that was "
-            "published as numbers to add to the base, say --published"
+            f"{folder} holds no {MANIFEST}: it is no whole difference of lmx perfpred weight-diff make. For one that "
+            "was published as numbers to add to the base, say --published"
         )
     try:
         found = Manifest.model_validate(jsonl.read_object(path))

@@ -1,8 +1,8 @@
 """Gets models back whose difference was published as floating-point numbers to add to the base.
 
-Such releases (the study's models among them) subtracted the weights as numbers, with zeros where the base has fewer rows.
-Their sum is rounded as they rounded it, so what comes out is what their own script gives; the sum of all weights, which
-some of them name, is the only check that they offer.
+Such releases (the study's models among them) subtracted the weights as numbers, with zeros where the base has fewer
+rows. Their sum is rounded as they rounded it, so what comes out is what their own script gives; the sum of all weights,
+which some of them name, is the only check that they offer.
 """
 
 from __future__ import annotations

@@ -67,16 +67,16 @@ def _check_base(
         found = of_base[name]
         if found.dtype != entry.dtype or list(found.shape) != entry.shape:
             raise UserError(
-                f"{base} is not the base of this difference: its {name!r} is {found.dtype} {list(found.shape)}, that of "
-                f"the base was {entry.dtype} {entry.shape}"
+                f"{base} is not the base of this difference: its {name!r} is {found.dtype} {list(found.shape)}, that "
+                f"of the base was {entry.dtype} {entry.shape}"
             )
     for number, (name, entry) in enumerate(entries.items()):
         if progress is not None:
             progress(f"checking the base: {name}", number, len(entries))
         if base_entry(of_base[name], opened).sha256 != entry.sha256:
             raise UserError(
-                f"{base} is not the base of this difference: its {name!r} has other values. Get the very base, also its "
-                "revision, that the difference was made from"
+                f"{base} is not the base of this difference: its {name!r} has other values. Get the very base, also "
+                "its revision, that the difference was made from"
             )
 
 

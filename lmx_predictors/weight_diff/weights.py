@@ -71,8 +71,8 @@ def shards(folder: Path) -> list[Shard]:
     files = [folder / name for name in wanted] or files
     if not files:
         raise UserError(
-            f"{folder} holds no *.safetensors. Pickled weights (.bin, .pt) are not read, for they may run code: save the "
-            "model with save_pretrained, which writes safetensors"
+            f"{folder} holds no *.safetensors. Pickled weights (.bin, .pt) are not read, for they may run code: save "
+            "the model with save_pretrained, which writes safetensors"
         )
     found = [read_header(file) for file in files]
     seen: dict[str, Path] = {}

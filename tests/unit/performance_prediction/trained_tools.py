@@ -19,7 +19,7 @@ from transformers import (
 
 Floats = NDArray[np.float64]
 TOPICS = ("dates", "names", "sums", "rhymes", "verbs", "towns")
-FILLER = ["given", "a", "text", "find", "what", "it", "says", "about", "the", "word", "and", "write", "one", "answer", "in", "few", "words", "please"]
+FILLER = ("give", "the", "text", "find", "what", "it", "says", "about", "a", "word", "and", "write", "one", "answer")
 
 
 @dataclass(frozen=True)
