@@ -225,3 +225,21 @@ def test_memory_stays_below_two_files_of_weights(tmp_path: Path) -> None:
     assert torch_there == "False"
     assert same_files(tmp_path / "model", tmp_path / "again")
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss > 0
+
+
+def test_the_commands_say_what_they_wrote(tmp_path: Path) -> None:
+    from typer.testing import CliRunner
+
+    from lmx_cli.main import app
+
+    model, base = write_model(tmp_path / "model", 1), write_model(tmp_path / "base", 2)
+    run = CliRunner().invoke
+    diff, again = str(tmp_path / "diff"), str(tmp_path / "again")
+    made = run(app, ["perfpred", "weight-diff", "make", str(model), "--base", str(base), "-o", diff])
+    assert made.exit_code == 0, made.output
+    assert "3 files of weights" in made.output
+    found = run(app, ["perfpred", "weight-diff", "recover", diff, "--base", str(base), "-o", again])
+    assert found.exit_code == 0, found.output
+    assert same_files(model, tmp_path / "again")
+    refused = run(app, ["perfpred", "weight-diff", "recover", diff, "--base", str(model), "-o", again])
+    assert isinstance(refused.exception, UserError)
