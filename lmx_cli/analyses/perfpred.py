@@ -8,6 +8,7 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
+from lmx_cli.analyses import weight_diff
 from lmx_files.errors import UserError
 from lmx_files.safety import terminal
 
@@ -22,6 +23,7 @@ def build_app(group: Any) -> typer.Typer:
     app = typer.Typer(cls=group, no_args_is_help=True, help=HELP)
     for name, command in (("build", build), ("combine", combine), ("train", train), ("aggregate", aggregate)):
         app.command(name)(command)
+    app.add_typer(weight_diff.build_app(group), name="weight-diff")
     app.callback()(_root)
     return app
 
