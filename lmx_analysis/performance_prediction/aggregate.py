@@ -13,7 +13,7 @@ import pandas as pd
 
 from lmx_analysis import stats
 from lmx_analysis.performance_prediction import conformal, data, power
-from lmx_analysis.performance_prediction.measures import Floats, Judged, judge
+from lmx_analysis.performance_prediction.measures import RESAMPLES, Floats, Judged, judge
 from lmx_files.errors import UserError
 
 FILE = "predictions.parquet"
@@ -32,7 +32,8 @@ class Result:
         verdict: ``beats the mean``, ``does not beat the mean``, ``worse than the mean``, or empty for the mean itself.
         rmse_seeds, rmse_mean_seeds: mean and standard deviation of the RMSE over seeds (NaN with one seed).
         coverage: share of scores inside their intervals, and how sure that is; width: mean width of these.
-        smallest_r2: what so many tasks can show with a power of 80 %.
+        smallest_r2: what so many tasks can show with a power of 80 %, were they independent; smallest_r2_groups: were
+            each group no more than one task.
         pilots, pilots_shrunk: instances whose plain mean (or one drawn to the mean of all tasks) is better; inf: none.
     """
 
@@ -47,6 +48,7 @@ class Result:
     coverage_interval: stats.Interval
     width: float
     smallest_r2: float
+    smallest_r2_groups: float
     pilots: float
     pilots_shrunk: float
     frame: pd.DataFrame
@@ -81,12 +83,14 @@ def read(paths: Sequence[Path]) -> pd.DataFrame:
     return whole
 
 
-def aggregate(frame: pd.DataFrame, *, level: float = conformal.LEVEL, seed: int = 1234) -> list[Result]:
+def aggregate(
+    frame: pd.DataFrame, *, level: float = conformal.LEVEL, resamples: int = RESAMPLES, seed: int = 1234
+) -> list[Result]:
     """Judge every predictor of every setting, in the order of the frame; p are Holm-corrected within a setting."""
     results = []
     for setting, part in frame.groupby(SETTING, sort=False, dropna=False):
         made = {
-            str(name): _of_predictor(rows.reset_index(drop=True), level, seed)
+            str(name): _of_predictor(rows.reset_index(drop=True), level, resamples, seed)
             for name, rows in part.groupby("predictor", sort=False)
         }
         tested = [name for name, (judged, *_rest) in made.items() if name != "mean"]
@@ -105,11 +109,13 @@ def verdict(judged: Judged, p: float) -> str:
     return "does not beat the mean"
 
 
-def _of_predictor(rows: pd.DataFrame, level: float, seed: int) -> tuple[Judged, dict[str, Any]]:
+def _of_predictor(rows: pd.DataFrame, level: float, resamples: int, seed: int) -> tuple[Judged, dict[str, Any]]:
     true, predicted, mean, noise = (
         rows[name].to_numpy(dtype=np.float64) for name in ("true", "predicted", "mean", "noise")
     )
-    judged = judge(true, predicted, mean, noise, rows["task"].tolist(), rows["group"].tolist(), seed=seed)
+    judged = judge(
+        true, predicted, mean, noise, rows["task"].tolist(), rows["group"].tolist(), resamples=resamples, seed=seed
+    )
     low, high = BOUNDS.get(str(rows["target"].iloc[0]), (-math.inf, math.inf))
     held, interval, width = math.nan, stats.Interval.none("the published splits predict no task out of fold"), math.nan
     if rows["protocol"].iloc[0] != "published":
@@ -122,7 +128,8 @@ def _of_predictor(rows: pd.DataFrame, level: float, seed: int) -> tuple[Judged, 
     return judged, {
         "rmse_seeds": _over_seeds(rows, predicted), "rmse_mean_seeds": _over_seeds(rows, mean),
         "coverage": held, "coverage_interval": interval, "width": width,
-        "smallest_r2": power.smallest_r2(int(judged.effective_clusters)),
+        "smallest_r2": power.smallest_r2(judged.tasks),
+        "smallest_r2_groups": power.smallest_r2(int(judged.effective_clusters)),
         "pilots": power.pilots_that_beat(error, within),
         "pilots_shrunk": power.pilots_that_beat(error, within, between),
         "frame": rows,

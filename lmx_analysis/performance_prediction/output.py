@@ -45,7 +45,8 @@ def _row(result: Result) -> dict[str, Any]:
         "spearman": judged.spearman, "p": judged.p, "p_holm": result.p_holm,
         "predictions": judged.n, "tasks": judged.tasks, "groups": judged.clusters,
         "effective_groups": judged.effective_clusters, "label_noise": judged.noise,
-        "smallest_r2": result.smallest_r2, "rmse_seeds_mean": result.rmse_seeds[0],
+        "smallest_r2": result.smallest_r2, "smallest_r2_groups": result.smallest_r2_groups,
+        "rmse_seeds_mean": result.rmse_seeds[0],
         "rmse_seeds_sd": result.rmse_seeds[1], "rmse_of_mean_seeds_mean": result.rmse_mean_seeds[0],
         "rmse_of_mean_seeds_sd": result.rmse_mean_seeds[1], "coverage": result.coverage,
         "coverage_low": result.coverage_interval.low, "coverage_high": result.coverage_interval.high,
@@ -127,10 +128,10 @@ def sentences(results: Sequence[Result]) -> list[str]:
             named = [result.predictor for result in part if result.verdict == words]
             if named:
                 said.append(f"{name}: {words}: {', '.join(named)}")
-        first = part[0]
+        first, judged = part[0], part[0].judged
         said.append(
-            f"{name}: {first.judged.tasks} tasks in {first.judged.clusters} groups show R2 of {first.smallest_r2:.2f} "
-            f"or more with a power of 80 %; label noise {_short(first.judged.noise)} of an RMSE of "
-            f"{_short(first.judged.rmse_mean)} of the mean"
+            f"{name}: {judged.tasks} tasks show R2 of {_short(first.smallest_r2)} or more with a power of 80 %, or of "
+            f"{_short(first.smallest_r2_groups)} if each of their {judged.clusters} groups is worth one task; "
+            f"label noise {_short(judged.noise)} of an RMSE of {_short(judged.rmse_mean)} of the mean"
         )
     return said

@@ -194,12 +194,12 @@ def _fitted(
     shift, scale = (centre, spread) if options.scale == "standardised" else (0.0, 1.0)
     dev = (tasks.of(split.dev), (scores[split.dev] - shift) / scale) if learns and split.dev.size else None
     best: tuple[float, Floats, dict[str, Any]] | None = None
-    for number, chosen in enumerate(kind.grid):
+    for number, chosen in enumerate(_distinct(kind, settings)):
         more = {"checkpoints": checkpoints / str(number)} if kind.resumes else {}
-        predictor = _made(kind, split.seed, {**chosen, **settings, **more})
+        predictor = _made(kind, split.seed, {**chosen, **more})
         predictor.fit(tasks.of(train), (scores[train] - shift) / scale, dev)
         error = 0.0
-        if dev is not None and len(kind.grid) > 1:
+        if dev is not None:
             error = float(np.square(np.asarray(predictor.predict(dev[0])) - dev[1]).mean())
         if best is None or error < best[0]:
             best = error, _checked(predictor.predict(tasks.of(split.test)), split.test.size, kind), dict(chosen)
@@ -211,6 +211,16 @@ def _fitted(
         "mean": [mean] * split.test.size, "noise": noise[split.test].tolist(),
         "chosen": [best[2]] if best[2] else [],
     }  # fmt: skip
+
+
+def _distinct(kind: Kind, settings: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the settings to try; a user's own take the place of the grid's, and what is then equal is tried once."""
+    found: list[dict[str, Any]] = []
+    for chosen in kind.grid:
+        merged = {**chosen, **settings}
+        if merged not in found:
+            found.append(merged)
+    return found
 
 
 def _made(kind: Kind, seed: int, settings: dict[str, Any]) -> Predictor:

@@ -19,7 +19,7 @@ from tests.unit.performance_prediction.planted import planted
 def results(rows: Any, folder: Path, *names: str, **more: Any) -> dict[str, aggregate.Result]:
     """Train and aggregate; by predictor."""
     made = train.train(rows, train.Options(names, **more), folder)
-    return {result.predictor: result for result in aggregate.aggregate(pd.DataFrame(made.records))}
+    return {result.predictor: result for result in aggregate.aggregate(pd.DataFrame(made.records), resamples=1_000)}
 
 
 def test_no_group_is_on_both_sides() -> None:
