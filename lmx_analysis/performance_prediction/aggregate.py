@@ -29,7 +29,8 @@ class Result:
     Attributes:
         setting: model, target, scale, protocol and whether near-duplicates were left out.
         judged: the measures. p_holm: corrected over the predictors of the same setting.
-        verdict: ``beats the mean``, ``does not beat the mean``, ``worse than the mean``, or empty for the mean itself.
+        verdict: ``beats the mean``, ``does not beat the mean`` or ``does not beat the mean, and is worse``; empty for
+            the mean itself.
         rmse_seeds, rmse_mean_seeds: mean and standard deviation of the RMSE over seeds (NaN with one seed).
         coverage: share of scores inside their intervals, and how sure that is; width: mean width of these.
         smallest_r2: what so many tasks can show with a power of 80 %, were they independent; smallest_r2_groups: were
@@ -55,16 +56,13 @@ class Result:
 
 
 def read(paths: Sequence[Path]) -> pd.DataFrame:
-    """Read the predictions of trainings, folders or their Parquet files.
+    """Read the predictions of trainings: folders that hold them at any depth, or their Parquet files.
 
     Raises:
         UserError: a path holds none, a column is missing, or one prediction is there twice.
     """
     frames = []
-    for path in paths:
-        file = path / FILE if path.is_dir() else path
-        if not file.is_file():
-            raise UserError(f"{path} holds no {FILE}: name what lmx perfpred train wrote with -o")
+    for file in (file for path in paths for file in _files(path)):
         frame = data.read_frame(file)
         missing = [name for name in COLUMNS if name not in frame.columns]
         if missing:
@@ -81,6 +79,13 @@ def read(paths: Sequence[Path]) -> pd.DataFrame:
             "the same training is given twice, or two with other settings; aggregate them one by one"
         )
     return whole
+
+
+def _files(path: Path) -> list[Path]:
+    found = sorted(path.rglob(FILE)) if path.is_dir() else [path] if path.is_file() else []
+    if not found:
+        raise UserError(f"{path} holds no {FILE}: name what lmx perfpred train wrote with -o")
+    return found
 
 
 def aggregate(
@@ -105,7 +110,7 @@ def aggregate(
 def verdict(judged: Judged, p: float) -> str:
     """Say whether a predictor beats the mean: p (corrected) is below 0.05 and the bootstrap's interval excludes 0."""
     if p < 0.05 and judged.rmse_difference_interval.excludes(0.0):
-        return "beats the mean" if judged.rmse < judged.rmse_mean else "worse than the mean"
+        return "beats the mean" if judged.rmse < judged.rmse_mean else "does not beat the mean, and is worse"
     return "does not beat the mean"
 
 

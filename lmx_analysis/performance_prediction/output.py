@@ -124,7 +124,7 @@ def sentences(results: Sequence[Result]) -> list[str]:
         settings.setdefault(title(result), []).append(result)
     said = []
     for name, part in settings.items():
-        for words in ("beats the mean", "does not beat the mean", "worse than the mean"):
+        for words in ("beats the mean", "does not beat the mean", "does not beat the mean, and is worse"):
             named = [result.predictor for result in part if result.verdict == words]
             if named:
                 said.append(f"{name}: {words}: {', '.join(named)}")
