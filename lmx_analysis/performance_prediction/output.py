@@ -73,7 +73,7 @@ def files(results: Sequence[Result], plots: bool, level: float) -> dict[str, str
     if plots:
         from lmx_analysis.performance_prediction import plots as drawing
 
-        found |= drawing.files(results)
+        found |= drawing.files(results, level)
     return found
 
 
