@@ -130,8 +130,12 @@ def sentences(results: Sequence[Result]) -> list[str]:
                 said.append(f"{name}: {words}: {', '.join(named)}")
         first, judged = part[0], part[0].judged
         said.append(
-            f"{name}: {judged.tasks} tasks show R2 of {_short(first.smallest_r2)} or more with a power of 80 %, or of "
-            f"{_short(first.smallest_r2_groups)} if each of their {judged.clusters} groups is worth one task; "
+            f"{name}: {judged.tasks} tasks show {_least(first.smallest_r2)} with a power of 80 %, or "
+            f"{_least(first.smallest_r2_groups)} if each of their {judged.clusters} groups is worth one task; "
             f"label noise {_short(judged.noise)} of an RMSE of {_short(judged.rmse_mean)} of the mean"
         )
     return said
+
+
+def _least(r2: float) -> str:
+    return "no R2 at all" if math.isnan(r2) else f"R2 of {r2:.2f} or more"

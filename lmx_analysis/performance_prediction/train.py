@@ -6,6 +6,8 @@ were made from, so that training goes on where it was.
 
 from __future__ import annotations
 
+import contextlib
+import shutil
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -103,6 +105,8 @@ def train(
         for model, one, kind, split in progress(cells):
             made = _cell(one, kind, split, options, model, journal)
             records += _records(made, one, kind, split, options, model)
+        with contextlib.suppress(OSError):  # not there, or another process's checkpoints are in it
+            (folder / "unfinished").rmdir()
     finally:
         journal.close()
     return Trained(records, list(dict.fromkeys(notes)))
@@ -172,8 +176,10 @@ def _cell(
     }  # fmt: skip
     key = key_of(what)
     if key not in journal:
-        journal.add(key, _fitted(one, kind, split, options, settings, journal.folder.parent / "unfinished" / key[:16]))
+        checkpoints = journal.folder.parent / "unfinished" / key[:16]
+        journal.add(key, _fitted(one, kind, split, options, settings, checkpoints))
         journal.sync()
+        shutil.rmtree(checkpoints, ignore_errors=True)
     return journal[key]
 
 
