@@ -39,7 +39,7 @@ def _scatter(results: Sequence[Result]) -> dict[str, bytes]:
 
 
 def _residuals(results: Sequence[Result]) -> dict[str, bytes]:
-    best = min(results, key=lambda result: (result.predictor == "mean", result.judged.rmse / result.judged.rmse_mean))
+    best = max(results, key=lambda result: (result.predictor != "mean", np.nan_to_num(result.judged.r2, nan=-math.inf)))
     frame = best.frame.assign(residual=best.frame["predicted"] - best.frame["true"])
     names = sorted(frame["category"].unique())
     figure = new_figure(7, 1.2 + 0.32 * len(names))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from sklearn.model_selection import train_test_split
 
 from lmx_analysis.performance_prediction import aggregate, output, protocols, train
+from lmx_analysis.performance_prediction.data import Score
 from lmx_analysis.performance_prediction.predictor import Kind, Tasks
 from lmx_files.errors import UserError
 from tests.unit.performance_prediction.planted import planted
@@ -168,3 +170,11 @@ def test_the_same_training_twice_is_refused(tmp_path: Path) -> None:
     assert len(aggregate.read([tmp_path])) == 40
     with pytest.raises(UserError, match="is predicted twice by mean"):
         aggregate.read([tmp_path, tmp_path])
+
+
+def test_scores_that_are_all_alike_break_nothing(tmp_path: Path) -> None:
+    rows = [replace(row, scores={"exact_match": Score.of([0.0] * 25)}) for row in planted(40, 0.3, 1)]
+    found = results(rows, tmp_path, "mean", "tfidf_ridge", "pilot3", target="exact_match", protocol="category")
+    assert found["tfidf_ridge"].verdict == "does not beat the mean"
+    assert np.isnan(found["tfidf_ridge"].judged.r2)
+    assert "coverage.png" in output.files(list(found.values()), True, 0.9)
