@@ -13,7 +13,7 @@ import pandas as pd
 
 from lmx_analysis import stats
 from lmx_analysis.performance_prediction import conformal, data, power
-from lmx_analysis.performance_prediction.measures import Floats, Judged, judge
+from lmx_analysis.performance_prediction.measures import RESAMPLES, Floats, Judged, judge
 from lmx_files.errors import UserError
 
 FILE = "predictions.parquet"
@@ -29,10 +29,12 @@ class Result:
     Attributes:
         setting: model, target, scale, protocol and whether near-duplicates were left out.
         judged: the measures. p_holm: corrected over the predictors of the same setting.
-        verdict: ``beats the mean``, ``does not beat the mean``, ``worse than the mean``, or empty for the mean itself.
+        verdict: ``beats the mean``, ``does not beat the mean`` or ``does not beat the mean, and is worse``; empty for
+            the mean itself.
         rmse_seeds, rmse_mean_seeds: mean and standard deviation of the RMSE over seeds (NaN with one seed).
         coverage: share of scores inside their intervals, and how sure that is; width: mean width of these.
-        smallest_r2: what so many tasks can show with a power of 80 %.
+        smallest_r2: what so many tasks can show with a power of 80 %, were they independent; smallest_r2_groups: were
+            each group no more than one task.
         pilots, pilots_shrunk: instances whose plain mean (or one drawn to the mean of all tasks) is better; inf: none.
     """
 
@@ -47,22 +49,20 @@ class Result:
     coverage_interval: stats.Interval
     width: float
     smallest_r2: float
+    smallest_r2_groups: float
     pilots: float
     pilots_shrunk: float
     frame: pd.DataFrame
 
 
 def read(paths: Sequence[Path]) -> pd.DataFrame:
-    """Read the predictions of trainings, folders or their Parquet files.
+    """Read the predictions of trainings: folders that hold them at any depth, or their Parquet files.
 
     Raises:
         UserError: a path holds none, a column is missing, or one prediction is there twice.
     """
     frames = []
-    for path in paths:
-        file = path / FILE if path.is_dir() else path
-        if not file.is_file():
-            raise UserError(f"{path} holds no {FILE}: name what lmx perfpred train wrote with -o")
+    for file in (file for path in paths for file in _files(path)):
         frame = data.read_frame(file)
         missing = [name for name in COLUMNS if name not in frame.columns]
         if missing:
@@ -81,12 +81,21 @@ def read(paths: Sequence[Path]) -> pd.DataFrame:
     return whole
 
 
-def aggregate(frame: pd.DataFrame, *, level: float = conformal.LEVEL, seed: int = 1234) -> list[Result]:
+def _files(path: Path) -> list[Path]:
+    found = sorted(path.rglob(FILE)) if path.is_dir() else [path] if path.is_file() else []
+    if not found:
+        raise UserError(f"{path} holds no {FILE}: name what lmx perfpred train wrote with -o")
+    return found
+
+
+def aggregate(
+    frame: pd.DataFrame, *, level: float = conformal.LEVEL, resamples: int = RESAMPLES, seed: int = 1234
+) -> list[Result]:
     """Judge every predictor of every setting, in the order of the frame; p are Holm-corrected within a setting."""
     results = []
     for setting, part in frame.groupby(SETTING, sort=False, dropna=False):
         made = {
-            str(name): _of_predictor(rows.reset_index(drop=True), level, seed)
+            str(name): _of_predictor(rows.reset_index(drop=True), level, resamples, seed)
             for name, rows in part.groupby("predictor", sort=False)
         }
         tested = [name for name, (judged, *_rest) in made.items() if name != "mean"]
@@ -101,14 +110,17 @@ def aggregate(frame: pd.DataFrame, *, level: float = conformal.LEVEL, seed: int 
 def verdict(judged: Judged, p: float) -> str:
     """Say whether a predictor beats the mean: p (corrected) is below 0.05 and the bootstrap's interval excludes 0."""
     if p < 0.05 and judged.rmse_difference_interval.excludes(0.0):
-        return "beats the mean" if judged.rmse < judged.rmse_mean else "worse than the mean"
+        return "beats the mean" if judged.rmse < judged.rmse_mean else "does not beat the mean, and is worse"
     return "does not beat the mean"
 
 
-def _of_predictor(rows: pd.DataFrame, level: float, seed: int) -> tuple[Judged, dict[str, Any]]:
-    columns = [rows[name].to_numpy(dtype=np.float64) for name in ("true", "predicted", "mean", "noise")]
-    true, predicted, mean, noise = columns
-    judged = judge(*columns, rows["task"].tolist(), rows["group"].tolist(), seed=seed)
+def _of_predictor(rows: pd.DataFrame, level: float, resamples: int, seed: int) -> tuple[Judged, dict[str, Any]]:
+    true, predicted, mean, noise = (
+        rows[name].to_numpy(dtype=np.float64) for name in ("true", "predicted", "mean", "noise")
+    )
+    judged = judge(
+        true, predicted, mean, noise, rows["task"].tolist(), rows["group"].tolist(), resamples=resamples, seed=seed
+    )
     low, high = BOUNDS.get(str(rows["target"].iloc[0]), (-math.inf, math.inf))
     held, interval, width = math.nan, stats.Interval.none("the published splits predict no task out of fold"), math.nan
     if rows["protocol"].iloc[0] != "published":
@@ -121,7 +133,8 @@ def _of_predictor(rows: pd.DataFrame, level: float, seed: int) -> tuple[Judged, 
     return judged, {
         "rmse_seeds": _over_seeds(rows, predicted), "rmse_mean_seeds": _over_seeds(rows, mean),
         "coverage": held, "coverage_interval": interval, "width": width,
-        "smallest_r2": power.smallest_r2(int(judged.effective_clusters)),
+        "smallest_r2": power.smallest_r2(judged.tasks),
+        "smallest_r2_groups": power.smallest_r2(int(judged.effective_clusters)),
         "pilots": power.pilots_that_beat(error, within),
         "pilots_shrunk": power.pilots_that_beat(error, within, between),
         "frame": rows,

@@ -8,13 +8,15 @@ from pathlib import Path
 
 from lmx_analysis.performance_prediction import data
 from lmx_analysis.performance_prediction.data import Row, Score
+from lmx_files import jsonl
 from lmx_files.errors import UserError, few
 
 TARGET = "loss"
 
 
 def combine(rows: Sequence[Row], path: Path, replace: bool = False) -> list[Row]:
-    """Return the rows with the losses that `path` holds: a data set, or a table of task, model and predict_loss.
+    """Return the rows with the losses that `path` holds: a data set, a table of task, model and predict_loss,
+    or a JSON object of tasks and losses, where the rows are of one model.
 
     Args:
         replace: losses that are there already give way.
@@ -23,7 +25,7 @@ def combine(rows: Sequence[Row], path: Path, replace: bool = False) -> list[Row]
         UserError: a task has no loss in `path` or has two, one is negative, the definitions differ, or a row has
             another loss already.
     """
-    found = _losses(path)
+    found = _losses(path, rows)
     lacking = [row.task for row in rows if (row.task, row.model) not in found and TARGET not in row.scores]
     if lacking:
         raise UserError(
@@ -50,10 +52,10 @@ def combine(rows: Sequence[Row], path: Path, replace: bool = False) -> list[Row]
     return merged
 
 
-def _losses(path: Path) -> dict[tuple[str, str], tuple[Score, str]]:
+def _losses(path: Path, rows: Sequence[Row]) -> dict[tuple[str, str], tuple[Score, str]]:
     """Return loss and definition (empty where a table has none) by task and model."""
     found: dict[tuple[str, str], tuple[Score, str]] = {}
-    for (task, model), loss, definition, where in _entries(path):
+    for (task, model), loss, definition, where in _entries(path, rows):
         if (task, model) in found:
             raise UserError(f"{where}: task {task!r} is there twice for model {model!r}: keep one of them")
         if loss.mean < 0:
@@ -67,14 +69,15 @@ def _losses(path: Path) -> dict[tuple[str, str], tuple[Score, str]]:
     return found
 
 
-def _entries(path: Path) -> list[tuple[tuple[str, str], Score, str, str]]:
+def _entries(path: Path, rows: Sequence[Row]) -> list[tuple[tuple[str, str], Score, str, str]]:
     if path.is_dir() or path.suffix == ".parquet":
-        rows = data.read(path)
         return [
             ((row.task, row.model), row.scores[TARGET], row.definition, f"{path}")
-            for row in rows
+            for row in data.read(path)
             if TARGET in row.scores
         ]
+    if path.suffix == ".json":
+        return _of_json(path, rows)
     frame = data.read_frame(path)
     column = next((name for name in ("predict_loss", "loss") if name in frame.columns), None)
     for name in ("task", "model"):
@@ -87,4 +90,16 @@ def _entries(path: Path) -> list[tuple[tuple[str, str], Score, str, str]]:
         if not math.isnan(mean):
             definition = data.text_of(line.get("definition"))
             entries.append(((data.text_of(line["task"]), data.text_of(line["model"])), Score(mean), definition, where))
+    return entries
+
+
+def _of_json(path: Path, rows: Sequence[Row]) -> list[tuple[tuple[str, str], Score, str, str]]:
+    models = {row.model for row in rows}
+    if len(models) > 1:
+        raise UserError(f"{path} does not say of which model its losses are, and the data set has {few(models)}")
+    model = next(iter(models))
+    entries = []
+    for task, value in jsonl.read_object(path).items():
+        loss = data.number(value, f"{path}, {task}")
+        entries.append(((task, model), Score(loss), "", f"{path}"))
     return entries

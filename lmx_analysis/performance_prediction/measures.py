@@ -31,7 +31,8 @@ class Judged:
 
     Attributes:
         n: predictions. tasks: different ones. clusters: groups of tasks that are not independent.
-        rmse, mae, rmse_mean (of the training mean), r2, spearman (NaN where all predictions or scores are alike).
+        rmse, mae, rmse_mean (of the training mean), r2, spearman (NaN for the mean itself, whose predictions differ by
+            fold and against the fold's scores, and where all predictions or scores are alike).
         r2_corrected: R2 against noise-free scores; NaN where the noise is not known or explains all differences.
         noise: root mean variance of the true scores' means; what no predictor can get below in RMSE.
         r2_interval, rmse_difference_interval: paired bootstrap over clusters; the difference is RMSE minus the mean's.
@@ -64,16 +65,19 @@ def judge(
         mean: what the mean of the training tasks would have predicted. noise: variances of `true`, NaN if unknown.
         tasks: the task of each prediction (several splits may predict one). groups: what counts as independent.
     """
-    e, m = (predicted - true) ** 2, (mean - true) ** 2
+    differs = bool(np.any(np.abs(predicted - mean) > 1e-9))
+    m = (mean - true) ** 2
+    e = (predicted - true) ** 2 if differs else m
     clusters = stats.numbered(groups)
     draws = stats.cluster_bootstrap(lambda weights: _of_sums(weights, e, m), clusters, resamples, seed)
-    p = stats.compare_paired(m, e, groups, resamples=10_000, seed=seed).p if np.any(np.abs(e - m) > 1e-12) else 1.0
+    p = stats.compare_paired(m.tolist(), e.tolist(), groups, resamples=10_000, seed=seed).p if differs else 1.0
+    ranks = spearman(true, predicted) if differs else math.nan
     sums = float(e.sum()), float(m.sum())
     return Judged(
         n=true.size, tasks=len(set(tasks)), clusters=int(clusters.max()) + 1,
         effective_clusters=stats.effective_clusters(np.bincount(clusters).astype(np.float64)),
         rmse=math.sqrt(e.mean()), rmse_mean=math.sqrt(m.mean()), mae=float(np.abs(predicted - true).mean()),
-        r2=_ratio(*sums), r2_corrected=corrected(*sums, float(noise.sum())), spearman=spearman(true, predicted),
+        r2=_ratio(*sums), r2_corrected=corrected(*sums, float(noise.sum())), spearman=ranks,
         noise=math.sqrt(float(noise.mean())) if np.isfinite(noise).all() else math.nan,
         r2_interval=stats.percentile(draws[:, 0]), rmse_difference_interval=stats.percentile(draws[:, 1]), p=p,
     )  # fmt: skip

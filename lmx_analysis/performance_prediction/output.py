@@ -45,7 +45,8 @@ def _row(result: Result) -> dict[str, Any]:
         "spearman": judged.spearman, "p": judged.p, "p_holm": result.p_holm,
         "predictions": judged.n, "tasks": judged.tasks, "groups": judged.clusters,
         "effective_groups": judged.effective_clusters, "label_noise": judged.noise,
-        "smallest_r2": result.smallest_r2, "rmse_seeds_mean": result.rmse_seeds[0],
+        "smallest_r2": result.smallest_r2, "smallest_r2_groups": result.smallest_r2_groups,
+        "rmse_seeds_mean": result.rmse_seeds[0],
         "rmse_seeds_sd": result.rmse_seeds[1], "rmse_of_mean_seeds_mean": result.rmse_mean_seeds[0],
         "rmse_of_mean_seeds_sd": result.rmse_mean_seeds[1], "coverage": result.coverage,
         "coverage_low": result.coverage_interval.low, "coverage_high": result.coverage_interval.high,
@@ -72,7 +73,7 @@ def files(results: Sequence[Result], plots: bool, level: float) -> dict[str, str
     if plots:
         from lmx_analysis.performance_prediction import plots as drawing
 
-        found |= drawing.files(results)
+        found |= drawing.files(results, level)
     return found
 
 
@@ -123,14 +124,18 @@ def sentences(results: Sequence[Result]) -> list[str]:
         settings.setdefault(title(result), []).append(result)
     said = []
     for name, part in settings.items():
-        for words in ("beats the mean", "does not beat the mean", "worse than the mean"):
+        for words in ("beats the mean", "does not beat the mean", "does not beat the mean, and is worse"):
             named = [result.predictor for result in part if result.verdict == words]
             if named:
                 said.append(f"{name}: {words}: {', '.join(named)}")
-        first = part[0]
+        first, judged = part[0], part[0].judged
         said.append(
-            f"{name}: {first.judged.tasks} tasks in {first.judged.clusters} groups show R2 of {first.smallest_r2:.2f} "
-            f"or more with a power of 80 %; label noise {_short(first.judged.noise)} of an RMSE of "
-            f"{_short(first.judged.rmse_mean)} of the mean"
+            f"{name}: {judged.tasks} tasks show {_least(first.smallest_r2)} with a power of 80 %, or "
+            f"{_least(first.smallest_r2_groups)} if each of their {judged.clusters} groups is worth one task; "
+            f"label noise {_short(judged.noise)} of an RMSE of {_short(judged.rmse_mean)} of the mean"
         )
     return said
+
+
+def _least(r2: float) -> str:
+    return "no R2 at all" if math.isnan(r2) else f"R2 of {r2:.2f} or more"

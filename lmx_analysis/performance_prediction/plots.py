@@ -11,9 +11,9 @@ from lmx_analysis.figures import COLOURS, new_figure, rendered
 from lmx_analysis.performance_prediction.aggregate import Result
 
 
-def files(results: Sequence[Result]) -> dict[str, bytes]:
-    """Return PNG and SVG of the three pictures."""
-    return _scatter(results) | _residuals(results) | _coverage(results)
+def files(results: Sequence[Result], level: float) -> dict[str, bytes]:
+    """Return PNG and SVG of the three pictures; `level` is that of the intervals."""
+    return _scatter(results) | _residuals(results) | _coverage(results, level)
 
 
 def _name(result: Result) -> str:
@@ -39,7 +39,7 @@ def _scatter(results: Sequence[Result]) -> dict[str, bytes]:
 
 
 def _residuals(results: Sequence[Result]) -> dict[str, bytes]:
-    best = min(results, key=lambda result: (result.predictor == "mean", result.judged.rmse / result.judged.rmse_mean))
+    best = max(results, key=lambda result: (result.predictor != "mean", np.nan_to_num(result.judged.r2, nan=-math.inf)))
     frame = best.frame.assign(residual=best.frame["predicted"] - best.frame["true"])
     names = sorted(frame["category"].unique())
     figure = new_figure(7, 1.2 + 0.32 * len(names))
@@ -52,7 +52,7 @@ def _residuals(results: Sequence[Result]) -> dict[str, bytes]:
     return rendered(figure, "residuals_by_category")
 
 
-def _coverage(results: Sequence[Result]) -> dict[str, bytes]:
+def _coverage(results: Sequence[Result], level: float) -> dict[str, bytes]:
     known = [result for result in results if not math.isnan(result.coverage)]
     if not known:
         return {}
@@ -62,7 +62,7 @@ def _coverage(results: Sequence[Result]) -> dict[str, bytes]:
         interval = result.coverage_interval
         place.plot([interval.low, interval.high], [row, row], color=COLOURS[0])
         place.plot(result.coverage, row, "o", color=COLOURS[0])
-    place.axvline(0.9, color=COLOURS[6], linewidth=0.8)
+    place.axvline(level, color=COLOURS[6], linewidth=0.8)
     place.set_yticks(range(len(known)), [_name(result).replace("\n", ", ") for result in known], fontsize=7)
     place.set_xlabel("share of scores inside their interval")
     return rendered(figure, "coverage")

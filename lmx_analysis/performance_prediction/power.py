@@ -19,6 +19,8 @@ def power(r2: float, tasks: int, draws: int = DRAWS, seed: int = 1234) -> float:
     Simulated: scores and predictions are jointly normal, and the differences of squared errors get a two-sided t-test
     at 5 %. Scores in bulk at 0 or 100 are not normal; take it as a guide.
     """
+    if r2 <= 0:
+        return 0.0
     rng = np.random.default_rng(seed)
     found = 0
     step = max(1, 2_000_000 // tasks)

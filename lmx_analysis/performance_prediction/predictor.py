@@ -3,11 +3,14 @@
     [project.entry-points."lmx.predictors"]
     mine = "package.module:Mine"
 
-``Mine(seed=..., **settings)`` returns a `Predictor`. Its attribute `needs` (optional) says what it needs beside the
-instructions: ``others`` (the same task's score under other models) or a whole number k (the mean of k instances of the
-task itself, which are then left out of what it is to predict). Its attribute `grid` (optional) lists settings of which
-the published protocol, and every protocol of a predictor that learns by gradient, takes the one that is best on the
-development tasks.
+``Mine(seed=..., **settings)`` returns a `Predictor`. What `Mine` may say of itself, by attributes:
+
+- ``needs``: ``others`` (the same task's score under other models) or a whole number k (the mean of k instances of the
+  task itself, which are then left out of what it is to predict).
+- ``uses_dev``: true if it chooses by development tasks, such as when to stop. Others learn from these tasks as well,
+  except in the published protocol.
+- ``grid``: settings of which the one is taken that is best on the development tasks.
+- ``resumes``: true if it takes the setting ``checkpoints``, a folder of its own that is still there after a kill.
 """
 
 from __future__ import annotations
@@ -65,12 +68,14 @@ class Predictor(Protocol):
 
 @dataclass(frozen=True)
 class Kind:
-    """A predictor by name: `make` it with a seed and settings; what it `needs`; its `grid` of settings."""
+    """A predictor by name: `make` it with a seed and settings; the rest is what it says of itself."""
 
     name: str
     make: Callable[..., Predictor]
-    needs: str | int | None
-    grid: tuple[Mapping[str, Any], ...]
+    needs: str | int | None = None
+    grid: tuple[Mapping[str, Any], ...] = ({},)
+    uses_dev: bool = False
+    resumes: bool = False
 
 
 def names() -> list[str]:
@@ -90,4 +95,6 @@ def find(name: str) -> Kind:
     made = load(plugin)
     if not callable(made):
         raise UserError(f"the predictor {name!r} is {plugin.target}, which cannot be called: it must make a predictor")
-    return Kind(name, made, getattr(made, "needs", None), tuple(getattr(made, "grid", ()) or ({},)))
+    says: dict[str, Any] = {key: getattr(made, key, None) for key in ("needs", "grid", "uses_dev", "resumes")}
+    grid = tuple(says["grid"] or ({},))
+    return Kind(name, made, says["needs"], grid, bool(says["uses_dev"]), bool(says["resumes"]))

@@ -6,6 +6,8 @@ were made from, so that training goes on where it was.
 
 from __future__ import annotations
 
+import contextlib
+import shutil
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -103,6 +105,8 @@ def train(
         for model, one, kind, split in progress(cells):
             made = _cell(one, kind, split, options, model, journal)
             records += _records(made, one, kind, split, options, model)
+        with contextlib.suppress(OSError):  # not there, or another process's checkpoints are in it
+            (folder / "unfinished").rmdir()
     finally:
         journal.close()
     return Trained(records, list(dict.fromkeys(notes)))
@@ -172,8 +176,10 @@ def _cell(
     }  # fmt: skip
     key = key_of(what)
     if key not in journal:
-        journal.add(key, _fitted(one, kind, split, options, settings, journal.folder.parent / "unfinished" / key[:16]))
+        checkpoints = journal.folder.parent / "unfinished" / key[:16]
+        journal.add(key, _fitted(one, kind, split, options, settings, checkpoints))
         journal.sync()
+        shutil.rmtree(checkpoints, ignore_errors=True)
     return journal[key]
 
 
@@ -187,19 +193,19 @@ def _fitted(
     tasks, scores, noise = one.tasks, one.scores, one.noise
     if isinstance(kind.needs, int):
         tasks, scores, noise = _with_pilots(one, kind.needs, split.seed)
-    learns = bool(getattr(kind.make, "uses_dev", False)) or options.protocol == "published"
+    learns = kind.uses_dev or len(kind.grid) > 1 or options.protocol == "published"
     train = split.train if learns else np.union1d(split.train, split.dev)
     centre = float(scores[train].mean())
     spread = float(scores[train].std()) or 1.0
     shift, scale = (centre, spread) if options.scale == "standardised" else (0.0, 1.0)
     dev = (tasks.of(split.dev), (scores[split.dev] - shift) / scale) if learns and split.dev.size else None
     best: tuple[float, Floats, dict[str, Any]] | None = None
-    for number, chosen in enumerate(kind.grid):
-        more = {"checkpoints": checkpoints / str(number)} if getattr(kind.make, "resumes", False) else {}
-        predictor = _made(kind, split.seed, {**chosen, **settings, **more})
+    for number, chosen in enumerate(_distinct(kind, settings)):
+        more = {"checkpoints": checkpoints / str(number)} if kind.resumes else {}
+        predictor = _made(kind, split.seed, {**chosen, **more})
         predictor.fit(tasks.of(train), (scores[train] - shift) / scale, dev)
         error = 0.0
-        if dev is not None and len(kind.grid) > 1:
+        if dev is not None:
             error = float(np.square(np.asarray(predictor.predict(dev[0])) - dev[1]).mean())
         if best is None or error < best[0]:
             best = error, _checked(predictor.predict(tasks.of(split.test)), split.test.size, kind), dict(chosen)
@@ -211,6 +217,16 @@ def _fitted(
         "mean": [mean] * split.test.size, "noise": noise[split.test].tolist(),
         "chosen": [best[2]] if best[2] else [],
     }  # fmt: skip
+
+
+def _distinct(kind: Kind, settings: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the settings to try; a user's own take the place of the grid's, and what is then equal is tried once."""
+    found: list[dict[str, Any]] = []
+    for chosen in kind.grid:
+        merged = {**chosen, **settings}
+        if merged not in found:
+            found.append(merged)
+    return found
 
 
 def _made(kind: Kind, seed: int, settings: dict[str, Any]) -> Predictor:

@@ -11,7 +11,7 @@ import contextlib
 import hashlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 
@@ -25,7 +25,7 @@ from lmx_predictors.weight_diff.weights import SIZES, Shard, Tensor, by_name, pi
 
 Progress = Callable[[str, int, int], None]
 DONE = ".weight_diff_done.jsonl"
-UNSIGNED = {1: np.uint8, 2: np.dtype("<u2"), 4: np.dtype("<u4"), 8: np.dtype("<u8")}
+UNSIGNED: dict[int, np.dtype[Any]] = {1: np.dtype("u1"), 2: np.dtype("<u2"), 4: np.dtype("<u4"), 8: np.dtype("<u8")}
 
 
 def make(model: Path, base: Path, output: Path, progress: Progress | None = None) -> Manifest:

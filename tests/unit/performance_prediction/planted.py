@@ -10,7 +10,7 @@ INSTANCES = 25
 
 
 def planted(
-    tasks: int, r2: float, seed: int, *, noise: float = 0.0, words: int = 12, models: int = 1, sources: bool = False
+    tasks: int, r2: float, seed: int, *, noise: float = 0.0, words: int = 8, models: int = 1, sources: bool = False
 ) -> list[Row]:
     """Return rows whose rougeL without noise has exactly this R2 on the sum of its words' true effects.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import os
 import signal
 import subprocess
@@ -12,16 +13,24 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Protocol
 
 import psutil
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from lmx_files import opening
 from lmx_files.errors import UserError
 from lmx_files.safety import children
-from lmx_runs.sweep.state import Time
-from lmx_runs.sweep.worker import ATTEMPT, GRACE, LOG, MODULE
+from lmx_runs.jobs.worker import ATTEMPT, GRACE, LOG, MODULE
 
 _MOST = 1 << 20
 """Bytes of an outcome; a larger file is none."""
+
+
+def _time(text: str) -> str:
+    if datetime.datetime.fromisoformat(text).tzinfo is None:
+        raise ValueError("is no time with an offset from UTC")
+    return text
+
+
+Time = Annotated[str, AfterValidator(_time)]
 
 
 @dataclass(frozen=True)
