@@ -34,13 +34,15 @@ def predictor(kind: str, models: dict[str, Path], checkpoints: Path | None = Non
 
 @pytest.mark.parametrize("kind", ["encoder", "lora"])
 def test_a_planted_signal_is_learned(models: dict[str, Path], kind: str) -> None:
-    train, scores = tools.tasks(120, 0, 0.8)
-    dev, test = tools.tasks(30, 1, 0.8), tools.tasks(100, 2, 0.8)
-    made = predictor(kind, models, epochs=12)
+    train, scores = tools.tasks(240, 0, 0.9)
+    dev, test = tools.tasks(30, 1, 0.9), tools.tasks(100, 2, 0.9)
+    # a frozen base of random weights learns steadily only at a rate that falls, and without dropout
+    more = {"schedule": "linear", "dropout": 0.0} if kind == "lora" else {}
+    made = predictor(kind, models, epochs=10, **more)
     made.fit(train, scores, dev)
     error = float(np.square(made.predict(test[0]) - test[1]).mean())
     assert error < 0.5 * float(np.square(test[1]).mean())
-    assert len(made.errors) == 13
+    assert len(made.errors) == 11
     assert made.errors[0] == pytest.approx(float(np.square(dev[1]).mean()))
 
 
