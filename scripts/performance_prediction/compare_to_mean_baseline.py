@@ -28,7 +28,7 @@ def main(paths: list[str]) -> None:
         shown = [
             f"{each.mean():.2f} ± {each.std(ddof=1):.2f}" if len(each) > 1 else f"{each.mean():.2f}" for each in errors
         ]
-        better = f"{int((errors[0] < errors[1]).sum())} of {len(errors[0])}"
+        better = f"{int((errors[0] < errors[1] - 1e-9).sum())} of {len(errors[0])}"
         rows.append([", ".join(map(str, setting[:4])), str(predictor), *shown, better])
     columns = [("setting", False), ("predictor", False), ("RMSE", True), ("of the mean", True), ("better in", True)]
     console().print(table("RMSE over seeds (± standard deviation)", columns, rows))
