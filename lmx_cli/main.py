@@ -9,7 +9,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
-from lmx_cli import compare, data, guide, guided, listing, models, new, plugins, report, rescore, run, sweep
+from lmx_cli import compare, data, guide, guided, listing, mediate, models, new, plugins, report, rescore, run, sweep
 from lmx_files import children, terminal
 from lmx_plugins.errors import UserError, unknown
 from lmx_plugins.guards import error_line, install_excepthook, wants_traceback
@@ -47,6 +47,7 @@ app.command("guided-curve")(guided.guided_curve)
 app.command("guided-export")(guided.guided_export)
 app.command("guided-stats")(guided.guided_stats)
 app.command("guide")(guide.guide)
+app.command("mediate")(mediate.mediate)
 app.command("new")(new.new)
 app.command("sweep")(sweep.sweep)
 app.add_typer(models.build(Commands), name="models")

@@ -153,9 +153,7 @@ class Patcher:
         block = self.sites.blocks[layer].layer
         with removing(block.register_forward_hook(lambda _m, _a, output: seen.append(first(output)[0].clone()))):
             logits, _, _ = self.suffixes.forward(rows, first=layer + 1, hidden=torch.cat(hidden))
-        base_values = torch.cat(
-            [p.base.activations["residual"][layer][self._start(p, layer) :] for p, _ in batch]
-        )
+        base_values = torch.cat([p.base.activations["residual"][layer][self._start(p, layer) :] for p, _ in batch])
         self._check(seen, base_values, changed, f"layer {layer}", identical)
         return logits
 

@@ -49,7 +49,9 @@ def answers_of(prompts: Sequence[str], tokens: Callable[[str], Sequence[int]], l
             likely = sum(float(torch.log_softmax(each, -1)[list(numbers)].logsumexp(0)) for each in logits)
             found.append((likely, Answers(tuple(numbers), space)))
     if not found:
-        raise UserError("the model's tokenizer has no token for each number, so the answer has no single token to look at")
+        raise UserError(
+            "the model's tokenizer has no token for each number, so the answer has no single token to look at"
+        )
     return max(found, key=lambda each: each[0])[1]
 
 

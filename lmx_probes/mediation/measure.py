@@ -122,7 +122,9 @@ def chunk_effects(
     patches: list[Patch] = []
     for runs, others in ((bases, sources), (sources, bases))[: 1 + grid.both]:
         patches += [
-            patch_from(patcher.sites, runs[i], others[i], component, layer, place.positions, head if head >= 0 else None)
+            patch_from(
+                patcher.sites, runs[i], others[i], component, layer, place.positions, head if head >= 0 else None
+            )
             for i, (component, layer, head, place) in cells
         ]
     logits = patcher.run(patches, columns=meter.columns.to(patcher.model.device))

@@ -53,7 +53,9 @@ def places_of(spans: Sequence[Span], offsets: Sequence[Span], index: int) -> lis
         if position == count - 1:
             found.append(Place("cue", "cue", (position,)))
         else:
-            found.append(Place("after" if number else "list_end", f"after+{number}" if number else "list end", (position,)))
+            found.append(
+                Place("after" if number else "list_end", f"after+{number}" if number else "list end", (position,))
+            )
     return [place for place in found if place.positions]
 
 

@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import torch
 
+from lmx_files import atomic, jsonl
+from lmx_files.hashing import sha256
 from lmx_files.runs import Run, read_run
 from lmx_plugins.errors import UserError, few, unknown
 from lmx_probes.components import COMPONENTS
 from lmx_probes.mediation.answers import Answers, answers_of
-from lmx_probes.mediation.measure import Grid
+from lmx_probes.mediation.measure import Grid, measure
+from lmx_probes.mediation.parts import joined
 from lmx_probes.mediation.roles import ROLES
 from lmx_probes.mediation.trials import Trial, encoder, trial_of
 from lmx_probes.patch import Patcher
 from lmx_probes.plain import check
+from lmx_runs.manifest import versions
 from lmx_tasks.category_counting.pairs import Listed, Pair, listed, make_pairs
+
+Progress = Callable[[Sequence[int]], Iterable[int]]
 
 
 @dataclass(frozen=True)
@@ -189,6 +196,42 @@ def load_patcher(name: str, device: str | None, dtype: str) -> tuple[Patcher, An
     resolved = zoo.resolve(name)
     model, tokenizer = load(resolved, name, getattr(torch, dtype), torch.device(usable_device(device)))
     return Patcher(model), tokenizer, resolved.note
+
+
+def run_study(
+    run: Run, output: Path, model: str | None, device: str | None, dtype: str, options: Options, progress: Progress
+) -> Path:
+    """Measure a run's study into a folder, or go on with one that was interrupted, and return its effects file.
+
+    Raises:
+        UserError: see `prepare`; the folder holds another study.
+    """
+    name = model or model_of(run)
+    task, *_ = read_questions(run, options.task)  # before the model is loaded, so that a mistake shows at once
+    patcher, tokenizer, note = load_patcher(name, device, dtype)
+    grid = grid_of(patcher, options)
+    study = prepare(patcher, tokenizer, name, run, options)
+    settings = {**asdict(options), "dtype": dtype, "model": name, "weights": note}
+    measure(patcher, study.trials, grid, study.answers, output / "parts", settings, progress)
+    about = {
+        "model": name,
+        "weights": note,
+        "task": task,
+        "run": str(run.file),
+        "samples_sha256": sha256(run.sample_files[task]),
+        "layers": patcher.sites.layers,
+        "heads": patcher.sites.heads,
+        "left_out": dict(study.left_out),
+        "answers_with_space": study.answers.space,
+        "number_tokens": list(study.answers.tokens),
+        "settings": settings,
+        "versions": versions(),
+    }
+    for table in ("effects", "pairs", "controls"):
+        with atomic.replacing(output / f"{table}.parquet", binary=True) as file:
+            pq.write_table(joined(output / "parts", table), file, compression="zstd")
+    atomic.write(output / "mediation_study.json", jsonl.strict(about, indent=2) + "\n")
+    return output / "effects.parquet"
 
 
 def find_run(path: Path) -> Run:

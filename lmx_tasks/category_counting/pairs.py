@@ -174,7 +174,9 @@ def _category(name: str, where: str) -> Category:
 def _words_of(text: str, where: str) -> tuple[str, ...]:
     match = re.search(r"^Words: (.+)$", text, re.MULTILINE)
     if match is None:
-        raise UserError(f"{where}: no list of words in its prompt: {text[:80]!r}. Name a run of a category_counting task")
+        raise UserError(
+            f"{where}: no list of words in its prompt: {text[:80]!r}. Name a run of a category_counting task"
+        )
     return tuple(match.group(1).split(", "))
 
 
