@@ -63,10 +63,10 @@ def mediate(
 
 
 def _measure(run: Path, output: Path, model: str | None, device: str | None, dtype: str, asked: dict[str, Any]) -> None:
+    from lmx_files.runs import read_run
     from lmx_probes.mediation import study
 
-    found = study.find_run(run)
-    made = study.run_study(found, output, model, device, dtype, study.Options(**asked), _progress)
+    made = study.run_study(read_run(run), output, model, device, dtype, study.Options(**asked), _progress)
     terminal.say(f"{made} (measured)", error=True)
 
 

@@ -1,4 +1,4 @@
-"""Patched runs the plain way, one full forward with one hook each: slow, and what `lmx_probes.patch` is held against."""
+"""Patched runs the plain way, a full forward with one hook each: slow, and what `lmx_probes.patch` is held against."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from typing import Any
 
 import torch
 
+from lmx_plugins.errors import UserError
 from lmx_probes.capture import first, removing
 from lmx_probes.patch import Patch, Patcher, patch_from
-from lmx_plugins.errors import UserError
 
 Tensor = torch.Tensor
 LENGTH = 12
@@ -45,7 +45,7 @@ def plain_forward(patcher: Patcher, patch: Patch) -> Tensor:
 
 
 def check(patcher: Patcher, name: str) -> float:
-    """Compare patched runs of every component with plain forwards on a short random text; refuse the model if they differ.
+    """Compare patched runs of every component with plain forwards on a short random text; refuse a model that differs.
 
     Returns:
         The largest difference of the logits, relative to the spread of the logits (standard deviation).

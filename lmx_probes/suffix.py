@@ -19,7 +19,6 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from transformers import AttentionInterface
 
-from lmx_models.engine.packed_linear import packed
 from lmx_models.engine.slot_attention import configs_of
 from lmx_probes.components import Sites
 
@@ -71,7 +70,6 @@ class Suffixes:
     def __init__(self, model: Any, sites: Sites, narrow: bool = True) -> None:
         self.model, self.sites, self.narrow = model, sites, narrow
         self._configs = configs_of(model)
-        self._packed = packed(model)
         self._tuples: dict[int, bool] = {}
 
     def forward(
@@ -99,8 +97,7 @@ class Suffixes:
         narrow = self.narrow and not record and only is None and first <= top and len(rows) < len(ids)
         with contextlib.ExitStack() as stack:
             stack.enter_context(_attention(self._configs, state))
-            if self._packed is not None and not torch.is_grad_enabled():
-                stack.enter_context(self._packed.active())
+            # oneDNN's packed weights (`lmx_models.engine.packed_linear`) gain nothing at hundreds of rows a product
             for layer in range(self.sites.layers):
                 if layer < first or (only is not None and layer != only):
                     stack.enter_context(self._passed(layer, hidden if layer == first - 1 else None))

@@ -29,7 +29,7 @@ class Answers:
         return 0 <= number < len(self.tokens)
 
     def expected(self, logits: Tensor) -> Tensor:
-        """Return the expected number, in words, under the softmax over the numbers alone, of logits ``[..., numbers]``."""
+        """Return the expected number under the softmax over the numbers alone, of logits ``[..., numbers]``."""
         return torch.softmax(logits.double(), dim=-1) @ torch.arange(len(self.tokens), dtype=torch.float64)
 
 

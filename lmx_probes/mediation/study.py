@@ -13,7 +13,7 @@ import torch
 
 from lmx_files import atomic, jsonl
 from lmx_files.hashing import sha256
-from lmx_files.runs import Run, read_run
+from lmx_files.runs import Run
 from lmx_plugins.errors import UserError, few, unknown
 from lmx_probes.components import COMPONENTS
 from lmx_probes.mediation.answers import Answers, answers_of
@@ -110,8 +110,8 @@ def read_questions(run: Run, task: str | None) -> tuple[str, list[Listed], dict[
         right[sample["doc_id"]] = bool(sample.get("accuracy", sample.get("acc", 0)) == 1)
     if not questions:
         raise UserError(
-            f"no question of {task} can be used: {dict(left)}. The category must be asked for before the list, or nothing "
-            "can be counted while it is read"
+            f"no question of {task} can be used: {dict(left)}. The category must be asked for before the list, or "
+            "nothing can be counted while it is read"
         )
     return task, questions, right, left
 
@@ -232,8 +232,3 @@ def run_study(
             pq.write_table(joined(output / "parts", table), file, compression="zstd")
     atomic.write(output / "mediation_study.json", jsonl.strict(about, indent=2) + "\n")
     return output / "effects.parquet"
-
-
-def find_run(path: Path) -> Run:
-    """Return the run at a path; see `lmx_files.runs.read_run`."""
-    return read_run(path)

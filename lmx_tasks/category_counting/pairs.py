@@ -142,7 +142,7 @@ def make_pairs(
                 left["no replacement with as many tokens"] += 1
                 continue
             moved = source.count if source.count != question.count else question.count + rng.choice((-1, 1))
-            other = moved if 0 <= moved else question.count + 1
+            other = moved if moved >= 0 else question.count + 1
             found.append(Pair(len(found), kind, question, source, index, question.count, other))
             moving += kind in KINDS[:2]
     return found, left
