@@ -33,6 +33,12 @@ def mediate(
     roles: Annotated[str, typer.Option(help="Places with commas, e.g. later_separator,cue; else all.")] = "",
     pairs: Annotated[int | None, typer.Option(min=2, help="At most this many pairs that move the count.")] = None,
     controls: Annotated[float, typer.Option(min=0, max=1, help="Share of control pairs beside them.")] = 0.25,
+    screen: Annotated[
+        float, typer.Option(min=0.001, max=1, help="Measure this share of cells, chosen by attribution patching.")
+    ] = 1.0,
+    lists: Annotated[
+        int, typer.Option(min=0, help="Lists for count transfer and the probe for a running count; 0: neither.")
+    ] = 64,
     one_way: Annotated[bool, typer.Option("--one-way", help="Noising only: no NDE, TIE and interaction.")] = False,
     device: Annotated[str | None, typer.Option(help="cuda, cuda:1, cpu; else the fastest.")] = None,
     dtype: Annotated[str, typer.Option(help="float32, float64, bfloat16 or float16.")] = "float32",
@@ -56,18 +62,28 @@ def mediate(
         asked: dict[str, Any] = {
             "task": task, "components": _names(components), "layers": _numbers(layers, "--layers"),
             "heads": _numbers(heads, "--heads"), "pairs": pairs, "controls": controls, "seed": seed,
-            "both": not one_way, **({"roles": _names(roles)} if roles else {}),
+            "both": not one_way, "screen": screen, **({"roles": _names(roles)} if roles else {}),
         }  # fmt: skip
-        _measure(run, output, model, device, dtype, asked)
+        _measure(run, output, model, device, dtype, lists, asked)
     _analyse(output, bootstrap, seed, not no_plots)
 
 
-def _measure(run: Path, output: Path, model: str | None, device: str | None, dtype: str, asked: dict[str, Any]) -> None:
+def _measure(
+    run: Path, output: Path, model: str | None, device: str | None, dtype: str, lists: int, asked: dict[str, Any]
+) -> None:
+    from lmx_analysis.mediation.extras import directions, fitted
+    from lmx_analysis.mediation.results import read
     from lmx_files.runs import read_run
-    from lmx_probes.mediation import study
+    from lmx_probes.mediation import extras, study
 
     made = study.run_study(read_run(run), output, model, device, dtype, study.Options(**asked), _progress)
-    terminal.say(f"{made} (measured)", error=True)
+    if not lists:
+        return
+    layers, seed = asked["layers"] or tuple(range(made.patcher.sites.layers)), asked["seed"]
+    extras.measure_transfer(made, output, layers, lists, seed, _progress)
+    extras.measure_running(made, output, layers, lists, seed, _progress)
+    probes = fitted(read(output)[1], seed)
+    extras.measure_steering(made, output, directions(probes), lists, seed, _progress)
 
 
 def _analyse(output: Path, bootstrap: int, seed: int, plots: bool) -> None:

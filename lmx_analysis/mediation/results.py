@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lmx_analysis.mediation import maps
+from lmx_analysis.mediation import extras, maps
 from lmx_analysis.mediation.cells import cells_of
 from lmx_analysis.mediation.estimates import Settings, low_pairs, table
 from lmx_analysis.stats import LEVEL
@@ -58,6 +58,7 @@ def analyse(study: Mapping[str, Any], tables: Mapping[str, pd.DataFrame], settin
     if not found:
         raise UserError("fewer than two pairs move the count: there is nothing to estimate. Measure more with --pairs")
     main = "right" if "right" in found else "all"
+    beside = extras.extra_tables(tables, settings)
     document = {
         **{name: study[name] for name in ("model", "task", "layers", "heads", "left_out", "answers_with_space")},
         "metric": "z(answer of x') - z(answer of x), logits at the answer's token",
@@ -67,10 +68,11 @@ def analyse(study: Mapping[str, Any], tables: Mapping[str, pd.DataFrame], settin
         "total_effect": float(pairs.loc[kept_of(pairs)[main], "te"].mean()),
         "layers_by_component": by_layer(found[main]),
         "controls": control_summary(tables, found[main]),
-        "conclusions": conclusions(found[main]),
+        **{name: each.to_dict("records") for name, each in beside.items()},
+        "conclusions": conclusions(found[main]) + extras.sentences(beside),
         "settings": {**asdict(settings), "confidence": LEVEL, "measured": study["settings"]},
     }
-    return {"cells": found, "document": document, "main": main}
+    return {"cells": found, "document": document, "main": main, "extras": beside}
 
 
 def by_layer(cells: pd.DataFrame) -> dict[str, list[dict[str, Any]]]:
@@ -157,7 +159,10 @@ def files(found: Mapping[str, Any], tables: Mapping[str, pd.DataFrame], plots: b
         cells.to_parquet(out, index=False)
         written[f"cells_{name}.parquet"] = out.getvalue()
         written[f"cells_{name}.csv"] = csv_text(cells.to_dict("records"))
+    for name, each in found["extras"].items():
+        written[f"{name}.csv"] = csv_text(each.to_dict("records"))
     if plots:
+        written |= extras.pictures(found["extras"])
         cells = found["cells"][found["main"]]
         kept = tables["pairs"]["pair"][kept_of(tables["pairs"])[found["main"]]]
         effects = tables["effects"][tables["effects"]["pair"].isin(kept)]

@@ -1,4 +1,4 @@
-"""Tables that grow part by part: each is on the disk whole or not at all, and a run that was killed goes on after it."""
+"""Tables that grow part by part: each is on the disk whole or not at all, and a killed run goes on after it."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ def places_of(spans: Sequence[Span], offsets: Sequence[Span], index: int) -> lis
 
     A place that has no token of its own is left out.
     """
-    items = [_covering(offsets, span) for span in spans]
+    items = [tokens_of(offsets, span) for span in spans]
     last = len(spans) - 1
     count = len(offsets)
     found: list[Place] = []
@@ -64,6 +64,6 @@ def all_of(places: Sequence[Place], count: int) -> Place:
     return Place("all", "all", tuple(range(places[0].positions[0], count)))
 
 
-def _covering(offsets: Sequence[Span], span: Span) -> tuple[int, ...]:
+def tokens_of(offsets: Sequence[Span], span: Span) -> tuple[int, ...]:
     """Return the tokens of a word; a token that also covers the space before it counts."""
     return tuple(i for i, (begin, end) in enumerate(offsets) if begin < span[1] and end > span[0])

@@ -11,10 +11,14 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import torch
 
+from lmx_files import atomic
 from lmx_probes.capture import first, removing
 from lmx_probes.mediation.answers import Answers
 from lmx_probes.mediation.measure import Grid, Key
@@ -63,6 +67,24 @@ def chosen(estimates: dict[Key, float], share: float) -> frozenset[Key]:
 def screened(grid: Grid, estimates: dict[Key, float], share: float) -> Grid:
     """Return the grid with only the chosen cells."""
     return replace(grid, chosen=chosen(estimates, share))
+
+
+def write_screen(path: Path, estimates: dict[Key, float], grid: Grid) -> None:
+    """Write the estimates of all cells and which were chosen: for the record, never for a conclusion."""
+    keys = list(estimates)
+    table = pa.table(
+        {
+            "component": [key[0] for key in keys],
+            "layer": [key[1] for key in keys],
+            "head": [key[2] for key in keys],
+            "role": [key[3] for key in keys],
+            "estimate": list(estimates.values()),
+            "chosen": [key in (grid.chosen or ()) for key in keys],
+        }
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic.replacing(path, binary=True) as file:
+        pq.write_table(table, file)
 
 
 def _of_trial(patcher: Patcher, trial: Trial, grid: Grid, answers: Answers) -> tuple[dict[Key, float], float]:

@@ -20,6 +20,7 @@ from lmx_probes.mediation.answers import Answers, answers_of
 from lmx_probes.mediation.measure import Grid, measure
 from lmx_probes.mediation.parts import joined
 from lmx_probes.mediation.roles import ROLES
+from lmx_probes.mediation.screen import screen, screened, write_screen
 from lmx_probes.mediation.trials import Trial, encoder, trial_of
 from lmx_probes.patch import Patcher
 from lmx_probes.plain import check
@@ -42,6 +43,7 @@ class Options:
     controls: float = 0.25
     seed: int = 1234
     both: bool = True
+    screen: float = 1.0
 
 
 @dataclass
@@ -200,8 +202,8 @@ def load_patcher(name: str, device: str | None, dtype: str) -> tuple[Patcher, An
 
 def run_study(
     run: Run, output: Path, model: str | None, device: str | None, dtype: str, options: Options, progress: Progress
-) -> Path:
-    """Measure a run's study into a folder, or go on with one that was interrupted, and return its effects file.
+) -> Study:
+    """Measure a run's study into a folder, or go on with one that was interrupted.
 
     Raises:
         UserError: see `prepare`; the folder holds another study.
@@ -211,6 +213,10 @@ def run_study(
     patcher, tokenizer, note = load_patcher(name, device, dtype)
     grid = grid_of(patcher, options)
     study = prepare(patcher, tokenizer, name, run, options)
+    if options.screen < 1:
+        estimates = screen(patcher, study.trials, grid, study.answers, progress)
+        grid = screened(grid, estimates, options.screen)
+        write_screen(output / "screen.parquet", estimates, grid)
     settings = {**asdict(options), "dtype": dtype, "model": name, "weights": note}
     measure(patcher, study.trials, grid, study.answers, output / "parts", settings, progress)
     about = {
@@ -231,4 +237,4 @@ def run_study(
         with atomic.replacing(output / f"{table}.parquet", binary=True) as file:
             pq.write_table(joined(output / "parts", table), file, compression="zstd")
     atomic.write(output / "mediation_study.json", jsonl.strict(about, indent=2) + "\n")
-    return output / "effects.parquet"
+    return study
