@@ -153,7 +153,7 @@ def test_a_model_of_another_shape_is_refused_at_load():
             self.config = model("llama").config
             self.layers = torch.nn.ModuleList([torch.nn.ModuleDict({"mixer": torch.nn.Linear(2, 2)}) for _ in range(4)])
 
-    with pytest.raises(UserError, match="attention of layer 0: looked for self_attn.*found mixer"):
+    with pytest.raises(UserError, match=r"attention of layer 0: looked for self_attn.*found mixer"):
         sites_of(Odd())
 
 
