@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lmx_files import terminal
-from lmx_plugins.errors import UserError, unknown
+from lmx_files.errors import UserError, unknown
+from lmx_files.safety import terminal
 
 if TYPE_CHECKING:
     from lmx_runs.sweep.arms import Arm
@@ -163,7 +163,7 @@ def _report(folder: Path, title: str, results: list[Path]) -> None:
     """Write the report in a process of its own: whatever happens there, the sweep's results stand."""
     if not results:
         return
-    from lmx_files import children
+    from lmx_files.safety import children
 
     target = folder / "report.html"
     arguments = ["report", *map(str, results), "-o", str(target), "--title", title]

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from lmx_plugins.errors import UserError, unknown
+from lmx_files.errors import UserError, unknown
 
 COMPONENTS = ("residual", "attention", "mlp", "head")
 """``residual``: what a block hands on. ``attention``, ``mlp``: outputs of these modules, before a norm that may follow.

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from lmx_plugins.errors import UserError
+from lmx_files.errors import UserError
 from lmx_probes.capture import first, removing
 from lmx_probes.patch import Patch, Patcher, patch_from
 

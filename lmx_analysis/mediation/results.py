@@ -17,7 +17,7 @@ from lmx_analysis.mediation.estimates import Settings, low_pairs, table
 from lmx_analysis.stats import LEVEL
 from lmx_analysis.tables import csv_text, json_text
 from lmx_files import jsonl
-from lmx_plugins.errors import UserError
+from lmx_files.errors import UserError
 
 STUDY = "mediation_study.json"
 RUNNING = ("swapped_separator", "later_item", "later_separator", "last_separator", "last_item")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-from lmx_plugins.errors import UserError
+from lmx_files.errors import UserError
 
 Tensor = torch.Tensor
 LARGEST = 20

@@ -15,7 +15,7 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any
 
-from lmx_plugins.errors import UserError, few, unknown
+from lmx_files.errors import UserError, few, unknown
 from lmx_runs.sweep import flags as lm_eval_flags
 from lmx_runs.sweep.config import ArmSettings, Settings, SweepConfig
 

@@ -11,8 +11,8 @@ from rich.table import Table
 from lmx_analysis import tables
 from lmx_analysis.compare.scores import ScoreRow, main_metrics, score_rows
 from lmx_analysis.timing import has_all_times, side_by_side, span
-from lmx_files.runs import Run, read_run
-from lmx_plugins.errors import UserError
+from lmx_files.errors import UserError
+from lmx_files.runs.folders import Run, read_run
 from lmx_runs.sweep.arms import Arm
 from lmx_runs.sweep.state import ArmState
 

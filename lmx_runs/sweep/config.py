@@ -8,9 +8,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 
-from lmx_files import secrets
+from lmx_files.errors import UserError, unknown
+from lmx_files.safety import secrets
 from lmx_files.yaml import read_yaml
-from lmx_plugins.errors import UserError, unknown
 from lmx_runs.sweep import flags as lm_eval_flags
 
 Value = str | int | float | bool | None

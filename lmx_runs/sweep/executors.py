@@ -14,8 +14,9 @@ from typing import Annotated, Any, Literal, Protocol
 import psutil
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from lmx_files import children, opening
-from lmx_plugins.errors import UserError
+from lmx_files import opening
+from lmx_files.errors import UserError
+from lmx_files.safety import children
 from lmx_runs.sweep.state import Time
 from lmx_runs.sweep.worker import ATTEMPT, GRACE, LOG, MODULE
 

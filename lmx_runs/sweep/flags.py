@@ -9,8 +9,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lmx_files import secrets
-from lmx_plugins.errors import UserError
+from lmx_files.errors import UserError
+from lmx_files.safety import secrets
 from lmx_runs.options import parse
 
 # What runs one arm: `lmx run`, with the arm's own interpreter.

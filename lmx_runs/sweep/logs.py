@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from lmx_files import opening, secrets, terminal
-from lmx_plugins.errors import UserError
+from lmx_files import opening
+from lmx_files.errors import UserError
+from lmx_files.safety import secrets, terminal
 from lmx_runs.sweep.worker import HEADER
 
 _ERROR = re.compile(r"^(lmx: error: |[\w.]*(Error|Exception|Interrupt)\b)")

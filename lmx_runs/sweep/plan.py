@@ -10,9 +10,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from lmx_files import children
-from lmx_files.runs import RESULTS, Run, find_runs
-from lmx_plugins.errors import UserError, unknown
+from lmx_files.errors import UserError, unknown
+from lmx_files.runs.folders import RESULTS, Run, find_runs
+from lmx_files.safety import children
 from lmx_runs import preflight
 from lmx_runs.sweep.arms import Arm
 from lmx_runs.sweep.state import ArmState, State
@@ -112,7 +112,7 @@ def check_names(arms: Iterable[Arm]) -> None:
 
 def _tried(python: str, asked: list[dict[str, Any]]) -> list[str | None]:
     """Return what the models of `python`'s environment say of arguments; nothing where it cannot be asked."""
-    command = children.safe_command([python, "-m", "lmx_models.trial"])
+    command = children.safe_command([python, "-m", "lmx_models.harness.trial"])
     try:
         done = children.finish(command, seconds=300, input=json.dumps(asked), env=children.environment(needs=None))
         said: list[str | None] = json.loads(done.stdout.strip().splitlines()[-1])

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from lmx_files import opening
-from lmx_plugins.errors import UserError
+from lmx_files.errors import UserError
 from lmx_runs.sweep import logs
 from lmx_runs.sweep.arms import Arm
 from lmx_runs.sweep.executors import Executor, Job, Report, SubmissionError, outcome_of

@@ -16,8 +16,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from lmx_files import children
-from lmx_plugins.errors import UserError, unknown
+from lmx_files.errors import UserError, unknown
+from lmx_files.safety import children
 from lmx_runs.sweep import flags as lm_eval_flags
 from lmx_runs.sweep.executors import Job, Report, SubmissionError, outcome_of
 from lmx_runs.sweep.worker import Attempt

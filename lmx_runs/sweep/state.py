@@ -14,7 +14,7 @@ from filelock import Timeout
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from lmx_files import atomic, opening
-from lmx_plugins.errors import UserError
+from lmx_files.errors import UserError
 
 STATE_FILE = "sweep_state.json"
 LOCK_FILE = ".sweep.lock"

@@ -12,7 +12,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from lmx_files import terminal
+from lmx_files.safety import terminal
 from lmx_runs.sweep import logs
 from lmx_runs.sweep.arms import Arm
 from lmx_runs.sweep.executors import Report

@@ -18,7 +18,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from lmx_files import children, opening
+from lmx_files import opening
+from lmx_files.safety import children
 
 # How this module is started, and with which file in the arm's folder.
 MODULE, ATTEMPT = "lmx_runs.sweep.worker", "attempt.json"

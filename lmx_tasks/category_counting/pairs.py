@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from lmx_plugins.errors import UserError
+from lmx_files.errors import UserError
 from lmx_tasks.category_counting.generate import Category, load_categories, render
 
 KINDS = ("add", "remove", "target", "distractor")

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from lmx_plugins.errors import UserError
+from lmx_files.errors import UserError
 from lmx_probes.mediation.roles import places_of
 from lmx_probes.mediation.transfer import transfers_of
 from lmx_probes.mediation.trials import trial_of

@@ -14,9 +14,9 @@ import pytest
 
 from lmx_analysis.mediation import results
 from lmx_analysis.mediation.estimates import Settings
-from lmx_cli.mediate import mediate
-from lmx_files.runs import read_run
-from lmx_plugins.errors import UserError
+from lmx_cli.analyses.mediate import mediate
+from lmx_files.runs.folders import read_run
+from lmx_files.errors import UserError
 from lmx_probes.mediation import study
 from lmx_tasks.category_counting import generate
 from tests.unit.mediation.counting_run import TASK, write_run

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from lmx_plugins.errors import UserError
+from lmx_files.errors import UserError
 from lmx_probes.components import COMPONENTS, sites_of
 from lmx_probes.patch import Patch, Patcher, PatchError, patch_from
 from lmx_probes.plain import check, plain_forward
