@@ -1,1 +1,1 @@
-"""The one room that runs a model over given tokens: what it computes there, and what follows when that is changed."""
+"""Runs models over given tokens: what needs a model is measured here and written to files, which analyses read."""
