@@ -15,7 +15,7 @@ import torch
 from lm_eval.models.huggingface import HFLM
 
 from benchmarks.common import machine, model_folder, report, requests
-from lmx_models.autoregressive import AutoregressiveLM
+from lmx_models.methods.ar import AutoregressiveLM
 
 
 def main() -> None:

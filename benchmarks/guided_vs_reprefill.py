@@ -24,7 +24,6 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from benchmarks.common import machine, model_folder, report, requests
-from lmx_models.autoregressive import AutoregressiveLM
 from lmx_models.core.base import Decoding
 from lmx_models.core.sampling import Sampling, stream
 from lmx_models.core.stopping import Stopping
@@ -34,6 +33,7 @@ from lmx_models.decoding.guided.loop import guided
 from lmx_models.decoding.guided.policies import PolicyConfig, RampSpaced
 from lmx_models.engine.scheduler import Finished, Job, Scheduler
 from lmx_models.engine.step_model import StepModel
+from lmx_models.methods.ar import AutoregressiveLM
 
 STEP, K, C, LENGTH, ROWS = 10, 10, 20, 256, 8
 SAMPLING = Sampling(temperature=0.7, top_p=0.95)

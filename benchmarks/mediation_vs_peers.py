@@ -60,9 +60,7 @@ def main() -> None:
     return None
 
 
-def compare(
-    name: str, folder: str, positions: list[int], swapped: int, args: Any, pythons: dict[str, str]
-) -> None:
+def compare(name: str, folder: str, positions: list[int], swapped: int, args: Any, pythons: dict[str, str]) -> None:
     """Run every library on one job and print its time, memory and difference from lmx."""
     layers = int(json.loads((Path(folder) / "config.json").read_text())["num_hidden_layers"])
     rng = np.random.default_rng(0)
@@ -124,13 +122,13 @@ def of_lmx(folder: str) -> Any:
         for first in range(0, len(base), 4):  # pairs whose runs are held at once
             some = range(first, min(first + 4, len(base)))
             runs = patcher.capture([text[i].tolist() for i in some for text in (base, source)])
-            cells = [(l, p, i) for l in range(len(layers)) for p in range(len(positions)) for i in some]
+            cells = [(k, p, i) for k in range(len(layers)) for p in range(len(positions)) for i in some]
             patches = [
                 patch_from(
-                    patcher.sites, runs[2 * (i - first)], runs[2 * (i - first) + 1], "residual", layers[l],
+                    patcher.sites, runs[2 * (i - first)], runs[2 * (i - first) + 1], "residual", layers[k],
                     (positions[p],),
                 )
-                for l, p, i in cells
+                for k, p, i in cells
             ]  # fmt: skip
             logits = patcher.run(patches, columns=torch.tensor(TOKENS))
             plain = torch.stack([runs[2 * (i - first)].logits[list(TOKENS)] for _, _, i in cells])

@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from lmx_cli import data, guide, listing, models, new, plugins, run, sweep
-from lmx_cli.analyses import compare, guided, mediate, report
+from lmx_cli.analyses import compare, guided, mediate, perfpred, report
 from lmx_cli.rescore import command
 from lmx_files.errors import UserError, unknown
 from lmx_files.safety import children, terminal
@@ -54,6 +54,7 @@ app.command("new")(new.new)
 app.command("sweep")(sweep.sweep)
 app.add_typer(models.build(Commands), name="models")
 app.add_typer(data.build(Commands), name="data")
+app.add_typer(perfpred.build_app(Commands), name="perfpred")
 
 
 def _version(asked: bool) -> None:

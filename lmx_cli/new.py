@@ -1,6 +1,6 @@
 """`lmx new`: write a plugin package that works as it stands.
 
-The templates are such packages themselves, called `my-task`, `my-model`, `my-metric` and `my-decoder`: linted and
+The templates are such packages themselves, called `my-task`, `my-model` and so on after their folders: linted and
 type-checked with the rest of lmx. A new package is a copy in which the name is another one.
 """
 
@@ -46,6 +46,17 @@ KINDS = {
     ),
 }
 
+# A decoder that `--two-models` asks for.
+TWO_MODELS = "two_models"
+TEMPLATE_KINDS = {
+    **KINDS,
+    TWO_MODELS: Kind(
+        "models",
+        "lm_eval --model {name} --model_args pretrained=tiny-oracle,amateur=tiny-base --tasks constraint_tiny "
+        "--limit 4",
+    ),
+}
+
 
 def new(
     kind: Annotated[str, typer.Argument(help="task, model, metric or decoder.")],
@@ -53,17 +64,23 @@ def new(
     path: Annotated[
         Path | None, typer.Option(help="The folder to make; it must not exist or be empty. By default ./NAME.")
     ] = None,
+    two_models: Annotated[
+        bool, typer.Option("--two-models", help="A decoder with a second model: contrastive decoding.")
+    ] = False,
 ) -> None:
     """Write a plugin package with a passing test: a task, a model, a metric, or a way of decoding."""
     if kind not in KINDS:
         raise unknown("kind", kind, KINDS, "For example: lmx new task my-task")
-    _check_name(kind, name)
+    if two_models and kind != "decoder":
+        raise UserError(f"--two-models is for a decoder: lmx new decoder {name} --two-models")
+    template = TWO_MODELS if two_models else kind
+    _check_name(template, name)
     folder = (path or Path(name)).expanduser()
     _check_folder(folder)
-    _write(kind, name, folder)
+    _write(template, name, folder)
     module = module_name(name)
     terminal.say(f"{folder} holds a {kind} that works. Next:\n")
-    for step in (f"cd {shlex.quote(str(folder))}", "pip install -e .", "pytest", KINDS[kind].try_it):
+    for step in (f"cd {shlex.quote(str(folder))}", "pip install -e .", "pytest", TEMPLATE_KINDS[template].try_it):
         terminal.say(f"    {step.format(name=module)}")
     terminal.say("\nREADME.md in it says what to change where.")
 
@@ -86,7 +103,8 @@ def _check_name(kind: str, name: str) -> None:
 
 
 def _free_name(kind: str, name: str) -> str:
-    candidates = (f"my-{name}", f"{name}-{kind}", f"my-{name}-{kind}")
+    what = "decoder" if kind == TWO_MODELS else kind
+    candidates = (f"my-{name}", f"{name}-{what}", f"my-{name}-{what}")
     return next((candidate for candidate in candidates if _owner(kind, candidate) is None), f"my-own-{name}")
 
 
@@ -110,7 +128,7 @@ def _owner(kind: str, name: str) -> str | None:
     clash = re.search(rf"\b{_class_name(module)}(LM|Config)\b", texts)
     if clash and module != f"my_{kind}":
         return f"the new package would use {clash[0]} of lmx beside its own"
-    return _plugin_owner(KINDS[kind].group, module)
+    return _plugin_owner(TEMPLATE_KINDS[kind].group, module)
 
 
 def _plugin_owner(group: str, name: str) -> str | None:
@@ -171,9 +189,13 @@ def _write(kind: str, name: str, folder: Path) -> None:
 
 
 def files(kind: str, name: str) -> Iterator[tuple[str, str]]:
-    """Yield the files of a new package of one kind: the path in the package's folder, and the text."""
+    """Yield the files of a new package of one of `TEMPLATE_KINDS`: the path in the package's folder, and the text."""
     module = module_name(name)
-    renamed = {f"my-{kind}": name, f"my_{kind}": module, _class_name(f"my_{kind}"): _class_name(module)}
+    renamed = {
+        f"my-{kind.replace('_', '-')}": name,
+        f"my_{kind}": module,
+        _class_name(f"my_{kind}"): _class_name(module),
+    }
     pattern = re.compile("|".join(renamed))
 
     def rename(text: str) -> str:

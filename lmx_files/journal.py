@@ -24,6 +24,9 @@ from lmx_files.errors import UserError
 
 log = logging.getLogger(__name__)
 
+LONGEST = 1 << 26
+"""Bytes of a line, which holds one text with its trace."""
+
 # A header describes what the keys after it were made from, for people and for the message that says what differs.
 HEADER = b'{"header":'
 BEGINNING = b'{"sha256":"'
@@ -157,7 +160,11 @@ class Journal(Mapping[str, Any]):
         offset = 0
         with opening.open_to_read(path) as file:
             size = os.fstat(file.fileno()).st_size
-            for number, line in enumerate(file, 1):
+            for number, line in enumerate(iter(lambda: file.readline(LONGEST + 1), b""), 1):
+                if len(line) > LONGEST:  # a sparse file takes no room on the disk, and all of the memory
+                    raise UserError(
+                        f"{path}, line {number}: longer than {LONGEST:,} bytes, which no line of lmx's is. Move it away"
+                    )
                 try:
                     key, value = self._parsed(line, path, f", line {number}")
                 except UserError:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from lmx_metrics.count_category import counts_another
 from lmx_metrics.count_numbers import NO_COUNT, SIZE_NOUN, plain, squeezed
 from lmx_metrics.text import normalise_newlines, split_reasoning
 
@@ -120,7 +121,8 @@ def parse_count(text: str, category: str = "", length: int | None = None) -> int
     alone on the first or last line; the number with which the answer begins; a number beside `category`; a statement
     ("there are 3", "3 of them are"); any other number. What stands before a correction ("2 ... wait, 3") does not
     count. Left out: reasoning blocks, list numbering, tallies, the length of the list ("of the 7 words"), what is
-    said not to belong ("4 are not"). A negative number, a fraction, a range or a percentage is not a count.
+    said not to belong ("4 are not"), and what is
+    counted of another category. A negative number, a fraction, a range or a percentage is not a count.
 
     Args:
         text: the answer.
@@ -132,8 +134,12 @@ def parse_count(text: str, category: str = "", length: int | None = None) -> int
     >>> parse_count("Of the 7 words, 3 are fruits."), parse_count("I count 2... wait, 3"), parse_count("2 or 3")
     (3, 3, None)
     """
-    answer = split_reasoning(normalise_newlines(text), "\0")[0].strip()
-    answer = squeezed(answer)
+    answer = squeezed(split_reasoning(normalise_newlines(text), "\0")[0].strip())
+    value = _parsed(answer, category, length)
+    return None if value is not None and counts_another(answer, value, category) else value
+
+
+def _parsed(answer: str, category: str, length: int | None) -> int | None:
     answer = _MORE.split(answer, maxsplit=1)[0]
     boxed = [next(group for group in match.groups() if group is not None) for match in _BOXED.finditer(answer)]
     if boxed:

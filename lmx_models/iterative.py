@@ -17,10 +17,14 @@ from lmx_models.core.trace import Trace
 from lmx_models.decoding.composed.iterative import IterativeConfig, iterative
 from lmx_models.decoding.composed.stages import Stage
 from lmx_models.harness.decoder_lm import DEFAULT_MODEL
+from lmx_models.harness.method_settings import hf_arguments
 from lmx_models.hybrid.graph import Template
-from lmx_models.methods.registry import Weights, check_fit, load_weights, method_named, plain_settings, stop_ids
+from lmx_models.methods.method import EXACT, Method, check_fit, plain_settings, setting_types
+from lmx_models.methods.registry import method_named, takers_of
+from lmx_models.methods.roles import load_others, others_named
 from lmx_models.methods.staged import StageCall, StagedLM, StagedRequest
-from lmx_models.settings.arguments import build, refuse_unknown
+from lmx_models.methods.weights import Weights, stop_ids
+from lmx_models.settings.arguments import build, fields_of, refuse_unknown
 from lmx_models.settings.requests import Request
 from lmx_models.zoo import catalogue
 
@@ -54,48 +58,48 @@ class IterativeLM(StagedLM):
 
     Args:
         pretrained: the model that drafts, criticises and revises (see `DecoderLM`).
-        inner: how it decodes: a name in `METHODS`.
-        oracle: the second model of ``inner=guided``.
+        inner: how it decodes: the name of a method, of lmx or of a plugin.
         prompts: a YAML file with other prompts for ``critique`` or ``revise``.
-        **kwargs: fields of `IterativeConfig`, of the inner method's settings and of `Sampling`, and arguments of
-            ``hf``.
+        **kwargs: the further models of the inner method by role (``oracle`` of ``inner=guided``); fields of
+            `IterativeConfig`, of the inner method's settings and of `Sampling`; arguments of ``hf``.
     """
 
     method: ClassVar[str] = "iterative"
-    own_arguments: ClassVar[tuple[str, ...]] = ("inner", "oracle", "prompts", "attn")
-    declared: ClassVar[Mapping[str, str]] = {
-        "inner": "by the settings",
-        **dict.fromkeys(("oracle", "prompts"), "by `identity`"),
-    }
+    own_arguments: ClassVar[tuple[str, ...]] = ("inner", "prompts", "attn")
+    declared: ClassVar[Mapping[str, str]] = {"inner": "by the settings", "prompts": "by `identity`"}
     models_in_flight: ClassVar[int] = 1
 
     def __init__(
         self,
         pretrained: Any = DEFAULT_MODEL,
         inner: str = "ar",
-        oracle: str | None = None,
         prompts: str | None = None,
         **kwargs: Any,
     ) -> None:
         self.inner, self._method = inner, method_named(inner, "inner method")
-        if (inner == "guided") != (oracle is not None):
-            raise UserError(
-                f"inner={inner}, oracle={oracle}: inner=guided needs oracle=MODEL, no other method takes one"
-            )
+        self._refuse_models_of_others(kwargs)
+        self.models_named = named = others_named(self._method, kwargs, f"inner={inner}")
         self.prompts = _prompts(prompts)
-        self.configs = (IterativeConfig, *self._method.configs)  # type: ignore[misc]  # here they depend on `inner`
-        if oracle is not None:
-            self.models_in_flight = 2  # type: ignore[misc]  # as for --model guided
-        resolved = catalogue.resolve(oracle) if oracle is not None else None
+        # Here these depend on `inner`.
+        self.configs = (IterativeConfig, *self._method.settings, *self._method.run_settings)  # type: ignore[misc]
+        self.own_arguments = (*self.own_arguments, *named)  # type: ignore[misc]
+        self.models_in_flight = len(self._method.roles)  # type: ignore[misc]  # as for the method alone
+        found = {role: catalogue.resolve(name) for role, name in named.items()}
         super().__init__(pretrained=pretrained, **self._method.fields(kwargs))
-        self.weights = {self._method.roles[0]: self.main}
-        if resolved is not None and oracle is not None:
-            self.weights["oracle"] = self.main
-            if resolved.pretrained != self.pretrained:
-                self_check = read_bool("self_check", kwargs.get("self_check", True))
-                self.weights["oracle"] = load_weights(resolved, oracle, self.model.dtype, self.device, self_check)
-        check_fit(inner, self.weights, self.settings, f"inner={inner}")
+        self_check = read_bool("self_check", kwargs.get("self_check", True))
+        self.weights = load_others(self, self._method, named, found, self_check)
+        self.weights[self._method.roles[0]] = self.main
+        check_fit(self._method, self.weights, self.settings, f"inner={inner}")
         self._most_rounds = 0
+
+    def _refuse_models_of_others(self, given: Mapping[str, Any]) -> None:
+        known = {*hf_arguments(), *fields_of(IterativeConfig), *setting_types(self._method), *self._method.others}
+        for name in given:
+            if name not in known and (takers := takers_of(name)):
+                raise UserError(
+                    f"inner={self.inner}, {name}={given[name]}: inner={' and inner='.join(takers)} needs {name}=MODEL, "
+                    f"{self.inner} takes none"
+                )
 
     # Models and settings.
 
@@ -105,9 +109,9 @@ class IterativeLM(StagedLM):
         names = ["draft", *(_name(kind, n) for n in rounds for kind in ("critique", "revise"))]
         return dict.fromkeys(names, self.weights)
 
-    def stage_method(self, stage: str) -> str:
+    def stage_method(self, stage: str) -> Method:
         """The inner method, for every stage."""
-        return self.inner
+        return self._method
 
     def source_ids(self) -> frozenset[int]:
         """Return the ids that end a text."""
@@ -142,7 +146,7 @@ class IterativeLM(StagedLM):
         return {**super().likelihood_settings(), "scored": f"model {self._asked_name} alone; rounds take no part"}
 
     def _likelihoods(self, kind: str, requests: list[Instance], compute: Any, disable_tqdm: bool) -> list[Any]:
-        if not self._method.likelihood:
+        if self._method.likelihood != EXACT:
             raise UserError(
                 f"the model of inner={self.inner} has no autoregressive likelihood: score it with --model {self.inner}"
             )
@@ -178,7 +182,7 @@ class IterativeLM(StagedLM):
         if kind == "critique":
             values, limits = _critic(values, config), (config.critique_tokens, ())
         answers = kind != "critique"
-        return StageCall(_name(kind, number), self.inner, self.weights, values, *limits, seeds, answers)
+        return StageCall(_name(kind, number), self._method, self.weights, values, *limits, seeds, answers)
 
     # What a run leaves.
 

@@ -22,6 +22,7 @@ AFTER_IMPORT = {
     "lm_eval.filters": ("bridge", "register_filters"),
     "lm_eval.tasks.manager": ("bridge", "add_task_folders"),
     "lm_eval.tasks": ("bridge", "add_task_folders"),  # where 0.4.11 has its task manager
+    "lm_eval._cli.utils": ("evaluation.written_arguments", "watch_arguments"),
     "lm_eval.config.task": ("evaluation.written_settings", "watch_tasks"),
     "lm_eval.config.evaluate_config": ("evaluation.written_settings", "watch_config"),
     "lm_eval.api.task": ("evaluation.asked", "watch_requests"),

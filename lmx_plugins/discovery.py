@@ -17,13 +17,14 @@ from lmx_files.errors import UserError
 
 logger = logging.getLogger(__name__)
 
-# The names are lm_eval's own, so that a package written for lm_eval works here and the other way round.
+# The first five are lm_eval's own, so that a package written for lm_eval works here and the other way round.
 GROUPS = {
     "models": "lm_eval.models",
     "tasks": "lm_eval.tasks",
     "metrics": "lm_eval.metrics",
     "filters": "lm_eval.filters",
     "aggregations": "lm_eval.aggregations",
+    "predictors": "lmx.predictors",  # lmx's own: lmx_analysis.performance_prediction.predictor says what one is
 }
 
 _REFERENCE = re.compile(r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*(:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*)?$")

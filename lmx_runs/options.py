@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 from lmx_files.errors import UserError, unknown
 from lmx_files.safety import secrets
 from lmx_files.yaml import read_yaml
+from lmx_plugins.evaluation import written_arguments
 from lmx_runs import lm_eval_flags
 
 DEFAULT_OUTPUT = "results"
@@ -37,6 +38,7 @@ class Options:
         tasks: as given.
         include_path: further folders of tasks.
         model: the `--model`.
+        samples: numbers of documents by task, of `--samples`.
     """
 
     lm_eval: argparse.Namespace
@@ -46,6 +48,7 @@ class Options:
     tasks: tuple[str, ...]
     include_path: tuple[Path, ...]
     model: str
+    samples: Mapping[str, Any] | None = None
 
 
 def parse(arguments: Sequence[str]) -> Options:
@@ -56,7 +59,9 @@ def parse(arguments: Sequence[str]) -> Options:
     """
     parser = _Parser(prog="lmx")
     run = _add_run(parser)
+    written_arguments.forget()
     given, rest = parser.parse_known_args(["run", *arguments])
+    written_arguments.refuse_doubled()
     if rest:
         flags = [flag for action in run._actions for flag in action.option_strings if flag.startswith("--")]
         name = rest[0].partition("=")[0]
@@ -84,6 +89,7 @@ def parse(arguments: Sequence[str]) -> Options:
         tasks=tuple(_names(value("tasks"))),
         include_path=tuple(Path(path) for path in _names(value("include_path"))),
         model=str(value("model") or "hf"),
+        samples=given.samples if isinstance(getattr(given, "samples", None), dict) else None,
     )
     given.tasks = list(options.tasks)  # without empty names, which lm_eval looks for
     for name in ("journal", "no_journal", "resume"):

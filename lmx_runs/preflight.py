@@ -7,12 +7,14 @@ import glob
 import importlib.util
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from lmx_files.errors import UserError, unknown
 from lmx_plugins import discovery
 from lmx_plugins.discovery import Plugin
+from lmx_plugins.evaluation.documents import check_samples
 from lmx_plugins.task_files import in_folder, task_files
 
 _WILDCARD = re.compile(r"(\[.+?\]|[*?])")
@@ -31,7 +33,9 @@ def check_model(name: str) -> None:
         raise unknown("--model", name, names, "All: lmx ls models; lm_eval's own are in its docs/interface.md")
 
 
-def check_tasks(tasks: Iterable[str], include_path: Iterable[Path] = ()) -> None:
+def check_tasks(
+    tasks: Iterable[str], include_path: Iterable[Path] = (), samples: Mapping[str, Any] | None = None
+) -> None:
     """Raise a `UserError` for a task that no plugin, no `include_path` and no file of lm_eval's own names.
 
     Files that are there and folders are left to lm_eval. Its own files are searched as text, which takes half a second
@@ -43,6 +47,9 @@ def check_tasks(tasks: Iterable[str], include_path: Iterable[Path] = ()) -> None
             raise UserError(f"--include_path {folder}: there is no such folder")
         found.extend(in_folder(folder, Plugin("tasks", str(folder), str(folder), "include_path", "")))
     known = {one.name for one in found} | {tag for one in found for tag in one.tags}
+    tasks, plain = list(tasks), {one.name for one in found if one.kind == "task"}
+    if samples and plain.issuperset(tasks):  # of groups, tags and patterns lm_eval says which tasks they are
+        check_samples(samples, tasks)
     missing = []
     for task in tasks:
         if glob.glob(task) or task in known:

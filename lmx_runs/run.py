@@ -35,7 +35,7 @@ def run(arguments: Sequence[str]) -> int:
     options = parse(arguments)
     guards.check_output_path(options.output_path)
     preflight.check_model(options.model)
-    preflight.check_tasks(options.tasks, options.include_path)
+    preflight.check_tasks(options.tasks, options.include_path, options.samples)
     _tell_of_models_without_journal(options)
     fast_start.skip_built_in_tasks(options.tasks, options.include_path)
     root = outputs.root(options.output_path)

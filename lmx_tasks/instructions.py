@@ -7,9 +7,9 @@ and `examples` (`question` and `answer`, from the task's own positive examples).
 from __future__ import annotations
 
 import string
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lm_eval.api.task import ConfigurableTask
 
@@ -18,8 +18,15 @@ from lmx_files.values import read_int, read_texts
 from lmx_metrics import overlap
 from lmx_metrics.aggregation import average
 from lmx_plugins.evaluation.token_counts import WANTED
-from lmx_tasks.common import lines, parse_object
+from lmx_tasks.common import data_file, lines, or_gzipped, parse_object
+from lmx_tasks.prepared import PLAIN, verified
 
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+Documents = Callable[[Mapping[str, Any], str, "int | None"], list[dict[str, Any]]]
+"""Makes the documents of one task: of its row, the place of it for messages, and the most instances to take."""
+_NOWHERE = Path("nowhere")
 MOST_INSTANCES = 100
 """Instances of each task that are evaluated unless another number is asked for: those of the published test sets."""
 
@@ -106,6 +113,51 @@ def grouped(doc: Mapping[str, Any], values: Mapping[str, float]) -> dict[str, An
         "by_task": {"domain": doc["task"], **values},
         "by_category": {"domain": doc["category"], **values},
     }
+
+
+def prepared_tasks(name: str, key: str, task: str, data_dir: Any) -> list[tuple[str, dict[str, Any]]]:
+    """Return the tasks in `<data_dir>/<name>/test.jsonl` or its gzipped form, with their places; see `read_tasks`.
+
+    Args:
+        task: what lm_eval calls the task, for the message.
+
+    Raises:
+        UserError: there is no such file, or a line of it is damaged.
+    """
+    path = data_file(name, PLAIN, _NOWHERE, data_dir)
+    if path is _NOWHERE:
+        raise UserError(
+            f"{task}: its data do not come with the package. Get them with `lmx data prepare {name} SOURCE -o FOLDER` "
+            f'and give --metadata \'{{"data_dir": "FOLDER"}}\', or run {name}_mini, which needs none'
+        )
+    return read_tasks(verified(or_gzipped(path)), key)
+
+
+def shipped_tasks(name: str, key: str, folder: Path, data_dir: Any) -> list[tuple[str, dict[str, Any]]]:
+    """Return the tasks of our own in `<folder>/data/mini.jsonl`, or those in `<data_dir>/<name>_mini/mini.jsonl`."""
+    return read_tasks(data_file(f"{name}_mini", "mini.jsonl", folder / "data" / "mini.jsonl", data_dir), key)
+
+
+def documents(
+    rows: list[tuple[str, dict[str, Any]]], key: str, names: Any, instances: Any, made: Documents
+) -> list[dict[str, Any]]:
+    """Return the documents of tasks, in order; `made` makes those of one task.
+
+    Args:
+        names: of tasks, None for all. instances: how many of each, None as published.
+
+    Raises:
+        UserError: a task is damaged or is not there.
+    """
+    most = instances_a_task(instances)
+    return [doc for where, row in chosen(rows, key, names) for doc in made(row, where, most)]
+
+
+def as_test(docs: list[dict[str, Any]]) -> dict[str, Dataset]:
+    """Return documents as lm_eval's `custom_dataset` does."""
+    from datasets import Dataset
+
+    return {"test": Dataset.from_list(docs)}
 
 
 def read_tasks(path: Path, key: str) -> list[tuple[str, dict[str, Any]]]:

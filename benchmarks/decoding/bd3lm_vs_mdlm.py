@@ -23,9 +23,10 @@ from lmx_models.core.stopping import Stopping
 from lmx_models.decoding.diffusion.block_diffusion import BlockDiffusionConfig, block_diffusion
 from lmx_models.decoding.diffusion.denoising import Head
 from lmx_models.decoding.diffusion.masked_diffusion import MaskedDiffusionConfig, masked_diffusion
-from lmx_models.diffusion import BlockDiffusionLM, MaskedDiffusionLM
 from lmx_models.engine.scheduler import Job, Scheduler
 from lmx_models.engine.step_model import StepModel
+from lmx_models.methods.bd3lm import BlockDiffusionLM
+from lmx_models.methods.mdlm import MaskedDiffusionLM
 
 RANDOM = "random weights"
 METHODS: dict[str, tuple[Any, Any, Any]] = {

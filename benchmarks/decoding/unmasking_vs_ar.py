@@ -16,8 +16,9 @@ from typing import Any
 from wedlm_vs_ar import evaluate, show
 
 from benchmarks.common import machine, report
-from lmx_models.autoregressive import AutoregressiveLM
-from lmx_models.diffusion import BlockDiffusionLM, MaskedDiffusionLM
+from lmx_models.methods.ar import AutoregressiveLM
+from lmx_models.methods.bd3lm import BlockDiffusionLM
+from lmx_models.methods.mdlm import MaskedDiffusionLM
 
 THRESHOLDS = (1.0, 0.98, 0.95, 0.9, 0.8, 0.6, 0.4)
 

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from lmx_files.safety import terminal
 from lmx_files.errors import UserError, unknown
+from lmx_files.safety import terminal
 
 DTYPES = ("float32", "float64", "bfloat16", "float16")
 

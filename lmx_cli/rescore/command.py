@@ -58,6 +58,8 @@ def rescore(
 
     source = read_run(run)
     _check_folder(output)
+    if include_path is not None and not include_path.is_dir():
+        raise UserError(f"--include_path {include_path}: there is no such folder")
     check_output_path(output, "-o")
     chosen = _tasks(source, tasks)
     asked = [name.strip() for name in (metrics or "").split(",") if name.strip()]

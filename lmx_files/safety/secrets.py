@@ -23,11 +23,13 @@ def _words(text: str) -> frozenset[str]:
 
 _ALWAYS = _words(
     "auth authn authorization pat bearer credential credentials cred creds password passwords passwd passphrase pwd pw "
-    "secret secrets cookie cookies jwt oauth passcode otp totp keytab"
+    "secret secrets cookie cookies jwt oauth passcode otp totp keytab hmac csrf xsrf sessionid sessid phpsessid "
+    "jsessionid"
 )
 _COMPOUND = re.compile(
-    r"\w*(?:passw(?:or)?[dt]|secret(?!ar)|credential)\w*|(?:api|auth|access|private|ssh|hf|hub|my|user|client|bearer|session|refresh|"
-    r"server|service|github|openai|wandb|login|proxy)(?:key|token|pwd|pass)s?"
+    r"\w*(?:passw(?:or)?[dt]|secret(?!ar)|credential|accesssignature|sessionid)\w*|(?:api|auth|access|account|private|ssh|hf|"
+    r"hub|my|user|client|bearer|session|refresh|server|service|storage|shared|master|signing|subscription|encryption|"
+    r"webhook|github|openai|wandb|login|proxy)(?:key|token|pwd|pass)s?"
 )
 # `token` and `key` mean many things to a model. Beside these words they are no secret.
 _OF_TEXTS = _words(
@@ -40,6 +42,12 @@ _OF_TABLES = _words(
     "doc docs answer sort label field question target cache dict json group prompt foreign primary unique partition "
     "public num value values dim dims head heads size name column input output choice choices item text image gold "
     "fewshot context response metric kv keep pattern message messages lora"
+)
+# These are secrets in a cookie, an address or a header; beside the words after them they describe something.
+_SIGNED = _words("session signature sig pin sas")
+_DESCRIBED = _words(
+    "length len size name names count num number memory type kind format column columns max min timeout seconds verify "
+    "required algorithm method default duration limit per start end begin inspect function call args order out score"
 )
 _KEY_SET = _words("access api auth authn hf hub bearer refresh session secret github gitlab wandb openai")
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
@@ -96,6 +104,8 @@ def is_secret_name(name: object) -> bool:
     if "token" in found and not found & _OF_TEXTS:
         return True
     if "key" in found and not found & _OF_TABLES:
+        return True
+    if found & _SIGNED and not found & _DESCRIBED:
         return True
     return bool(found & {"tokens", "keys"} and found & _KEY_SET)
 

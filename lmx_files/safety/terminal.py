@@ -9,6 +9,7 @@ import io
 import logging
 import re
 import sys
+import traceback
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -106,6 +107,13 @@ def tolerant_output() -> None:
 
 class _PlainRecord(logging.LogRecord):
     """A record whose message, for whatever handler, steers no terminal and holds no secret that shows."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if isinstance(self.exc_info, tuple) and self.exc_info[0] is not None:
+            # A handler prints what it finds here in the place of the exception.
+            told = "".join(traceback.format_exception(*self.exc_info)).rstrip("\n")
+            self.exc_text = secrets.redact_text(plain(told))
 
     def getMessage(self) -> str:  # noqa: N802
         return secrets.redact_text(plain(super().getMessage()))

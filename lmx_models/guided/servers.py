@@ -17,10 +17,11 @@ from lmx_models.decoding.guided.policies import POLICIES, PolicyConfig
 from lmx_models.decoding.guided.remote import Remote
 from lmx_models.engine.scheduler import Finished
 from lmx_models.engine.step_model import StepModel
-from lmx_models.guided.model import GuidedLM
+from lmx_models.guided.local import LocalGuidedLM
 from lmx_models.harness.devices import usable_device
 from lmx_models.harness.method_settings import hf_arguments
 from lmx_models.harness.no_weights import NoWeights, TextTokenizer, WholeStopping
+from lmx_models.methods.weights import Weights, load_weights
 from lmx_models.records.fingerprint import arguments_identity, lmx_version, model_identity, own_identity
 from lmx_models.servers.address import Address, is_endpoint
 from lmx_models.servers.codecs import PieceCodec, TokenizerCodec
@@ -30,24 +31,25 @@ from lmx_models.settings.arguments import build
 from lmx_models.settings.requests import Request
 from lmx_models.settings.sizes import expand
 from lmx_models.zoo import catalogue
-from lmx_models.zoo.loading import end_ids, load, load_tokenizer, same_tokenizer
+from lmx_models.zoo.loading import end_ids, load_tokenizer, same_tokenizer
+from lmx_models.zoo.resolved import Resolved
 
 log = logging.getLogger(__name__)
 
 _TOLD_ABOVE = {"pretrained", "tokenizer", "max_length"}  # in `GuidedOnServer.weights_identity`
 
 
-class GuidedByServer(GuidedLM):
+class GuidedByServer(LocalGuidedLM):
     """A base on this machine, an oracle on a server; and what any model on a server needs.
 
     Args:
         oracle_tokenizer: of an oracle of another family (a Hub id or a folder), for its chat template.
         max_concurrent, endpoint_patience, endpoint_timeout, key_env: see `Access`.
         oracle_key_env: the environment variable with the oracle's key, where it is another.
-        **kwargs: fields of `ServerConfig`, and arguments of `GuidedLM`.
+        **kwargs: fields of `ServerConfig`, and arguments of `guided.model.GuidedLM`.
     """
 
-    configs: ClassVar[tuple[type, ...]] = (*GuidedLM.configs, ServerConfig)
+    configs: ClassVar[tuple[type, ...]] = (*LocalGuidedLM.configs, ServerConfig)
     own_arguments: ClassVar[tuple[str, ...]] = ("oracle", "oracle_tokenizer", "oracle_key_env", *ACCESS)
     declared: ClassVar[Mapping[str, str]] = {
         "oracle_tokenizer": "by `oracle_identity`",
@@ -55,17 +57,18 @@ class GuidedByServer(GuidedLM):
         **dict.fromkeys(ACCESS, "concurrency, patience, time-outs and keys change no text"),
     }
 
-    def _find_oracle(self, oracle: str, kwargs: dict[str, Any]) -> None:
-        address, tokenizer = expand(oracle)
+    def _find(self, role: str, name: str, kwargs: dict[str, Any]) -> Resolved | None:
+        address, tokenizer = expand(name)
         self.servers: dict[str, Server] = {}
         self._oracle_template = kwargs.get("oracle_tokenizer")
         if is_endpoint(address):
             self.servers["oracle"] = Server.of("oracle", Address.parse(address), kwargs)
             self._oracle_template = self._oracle_template or tokenizer
-        else:
-            super()._find_oracle(oracle, kwargs)
+            return None
+        return super()._find(role, name, kwargs)
 
-    def _load_oracle(self, oracle: str, self_check: bool) -> None:
+    def _load(self, found: Mapping[str, Resolved | None], self_check: bool) -> dict[str, Weights]:
+        """Connect to the oracle: none of its weights are here."""
         self.oracle, self.token_level = None, True
         self.oracle_tokenizer = self.tokenizer
         server = self.servers["oracle"]
@@ -75,10 +78,15 @@ class GuidedByServer(GuidedLM):
             self.oracle_tokenizer = _tokenizer(str(self._oracle_template))
             self.token_level = same_tokenizer(self.tokenizer, self.oracle_tokenizer)
         elif server.level == "text":
+            oracle = self.oracle_name
             note = f"{oracle} is asked with text in the base's chat template (its own: oracle_tokenizer=ID or FOLDER)"
             self.notes.append(note)
             log.warning(note)
         self._settle()
+        return {}
+
+    def _check_fit(self) -> None:
+        """Whatever is on a server is bridged by text."""
 
     def _settle(self) -> None:
         """When everything is there: what is said on giving up, and settings that the servers cannot serve."""
@@ -105,7 +113,7 @@ class GuidedByServer(GuidedLM):
 
     def source_ids(self) -> frozenset[int]:
         """End of text from either model ends the text; that of a model on a server becomes the base's."""
-        return super(GuidedLM, self).source_ids()
+        return end_ids(self.model, self.tokenizer)
 
     def handover(self, request: Request) -> dict[str, Any]:
         """Return the arguments of `guided` that say where the models are and how text passes between them."""
@@ -151,14 +159,12 @@ class GuidedByServer(GuidedLM):
         text: str = self.oracle_tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)
         return TokenizerCodec(self.oracle_tokenizer).text(text)
 
-    def oracle_identity(self) -> Any:
+    def others_identity(self) -> dict[str, Any]:
         """Return what stands for the oracle in a journal."""
-        if server := self.servers.get("oracle"):
-            return {
-                **server.identity(),
-                "template": arguments_identity({"tokenizer": self._oracle_template and str(self._oracle_template)}),
-            }
-        return super().oracle_identity()
+        if not (server := self.servers.get("oracle")):
+            return super().others_identity()
+        template = arguments_identity({"tokenizer": self._oracle_template and str(self._oracle_template)})
+        return {"oracle": {**server.identity(), "template": template}}
 
     def describe(self) -> dict[str, Any]:
         """Return every run-level setting, with the two models and how text is handed over."""
@@ -214,32 +220,33 @@ class GuidedOnServer(GuidedByServer, NoWeights):
         self._dtype: Any = kwargs.get("dtype") or "auto"
         super().__init__(pretrained=address, oracle=oracle, **{"self_check": False, **kwargs})
 
-    def _find_oracle(self, oracle: str, kwargs: dict[str, Any]) -> None:
-        super()._find_oracle(oracle, kwargs)
-        local = "oracle" not in self.servers
-        self._local_oracle: tuple[Any, Any] | None = None
-        if local:
+    def _find(self, role: str, name: str, kwargs: dict[str, Any]) -> Resolved | None:
+        resolved = super()._find(role, name, kwargs)
+        self._local_oracle: Weights | None = None
+        if resolved is not None:
             device = torch.device(usable_device(kwargs.get("device")))
-            self._local_oracle = load(self._oracle, oracle, self._dtype, device)
+            self._local_oracle = load_weights(resolved, name, self._dtype, device, self_check=False)
         if self._tokenizer_name:
             tokenizer = _tokenizer(str(self._tokenizer_name))
         else:
-            tokenizer = self._local_oracle[1] if self._local_oracle else TextTokenizer(PieceCodec())
+            tokenizer = self._local_oracle.tokenizer if self._local_oracle else TextTokenizer(PieceCodec())
         self._base.connect(None if isinstance(tokenizer, TextTokenizer) else tokenizer)
         self.servers = {"base": self._base, **self.servers}
         kwargs["tokenizer"] = tokenizer
         if not kwargs.get("max_length"):
             lengths = [server.endpoint.context() for server in self.servers.values()]
             kwargs["max_length"] = min((length for length in lengths if length), default=None)
+        return resolved
 
-    def _load_oracle(self, oracle: str, self_check: bool) -> None:
+    def _load(self, found: Mapping[str, Resolved | None], self_check: bool) -> dict[str, Weights]:
+        """Take the oracle, which was loaded before the base's server was asked for its tokenizer."""
         self._base.codec = self._codec()
         if self._local_oracle is None:
-            super()._load_oracle(oracle, self_check)
-            return
-        self.oracle, self.oracle_tokenizer = self._local_oracle
+            return super()._load(found, self_check)
+        self.oracle, self.oracle_tokenizer = self._local_oracle.model, self._local_oracle.tokenizer
         self.token_level = same_tokenizer(self.tokenizer, self.oracle_tokenizer)
         self._settle()
+        return {"oracle": self._local_oracle}
 
     def sampled(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Refuse ``sampling=model``: the model's files are not here."""

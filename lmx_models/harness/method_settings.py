@@ -7,6 +7,7 @@ import functools
 import inspect
 import json
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 from lm_eval.models.huggingface import HFLM
@@ -37,6 +38,7 @@ class MethodSettings:
     Attributes:
         configs: the method's dataclasses, besides `Sampling`; their fields are what can be set.
         settings: those of the run, as the user wrote them.
+        models_named: further models by role, the arguments that name them: told by `identity`.
         declared: arguments of a class that need not be told as they are, with the reason: they change no text
             (a key, a time-out), or are told in another way (by `identity`).
         constructor: the arguments that this model was made with, by name.
@@ -45,6 +47,7 @@ class MethodSettings:
     method: ClassVar[str]
     configs: ClassVar[tuple[type, ...]] = ()
     settings: dict[str, Any]
+    models_named: Mapping[str, str] = MappingProxyType({})
     max_gen_toks: int
     model: Any
     _asked_name: str
@@ -68,7 +71,7 @@ class MethodSettings:
     def own_arguments_given(self) -> dict[str, Any]:
         """Return the arguments that only a subclass knows, and that are not declared to be told otherwise."""
         declared = {name for kind in type(self).__mro__ for name in vars(kind).get("declared", ())}
-        known = declared | hf_arguments() | set(self.setting_names())
+        known = declared | hf_arguments() | set(self.setting_names()) | set(self.models_named)
         return {name: value for name, value in self.constructor.items() if name not in known}
 
     def describe(self) -> dict[str, Any]:

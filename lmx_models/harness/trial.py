@@ -6,7 +6,9 @@ Nothing is downloaded, and no server is asked.
 
 from __future__ import annotations
 
+import difflib
 import functools
+import inspect
 import json
 import socket
 import sys
@@ -17,6 +19,7 @@ from typing import Any, NoReturn
 from unittest import mock
 
 from lmx_files.errors import UserError
+from lmx_models.settings.arguments import read_as_declared
 from lmx_models.zoo.resolved import Resolved
 from lmx_plugins import discovery
 from lmx_plugins.evaluation import asked
@@ -29,14 +32,18 @@ class _EnoughError(BaseException):
 def try_arguments(model: str, arguments: Mapping[str, Any], gen_kwargs: Any = None) -> None:
     """Raise a `UserError` for what `model` would refuse before it loads anything.
 
-    Models that are not lmx's or made from its classes take what they are given; of them only a `pretrained` that is a
-    path is looked at.
+    Models that are not lmx's or made from its classes take what they are given; of them only what is certain is told:
+    a path that is not there, an argument that is missing, one that is spelt nearly as one that there is, and of `hf` a
+    batch size that is none.
     """
     plugin = next((one for one in discovery.plugins_of("models") if one.name == model), None)
     cls = discovery.load(plugin) if plugin else None
     if cls is None or not hasattr(cls, "method"):
-        _look_for_folder(arguments.get("pretrained"))
+        _look_for_folders(arguments)
+        if cls is None:
+            _look_at_signature(model, arguments)
         return
+    _look_for_folders(arguments, ("tokenizer",))
     with _without_weights(), asked.announced(gen_kwargs=gen_kwargs):
         try:
             cls(**arguments)
@@ -44,11 +51,35 @@ def try_arguments(model: str, arguments: Mapping[str, Any], gen_kwargs: Any = No
             return
 
 
-def _look_for_folder(pretrained: Any) -> None:
-    if isinstance(pretrained, str) and pretrained.startswith(("/", "./", "../", "~")):
-        path = Path(pretrained).expanduser()
-        if not path.exists():
-            raise UserError(f"pretrained={pretrained}: there is no such folder")
+def _look_for_folders(
+    arguments: Mapping[str, Any], names: tuple[str, ...] = ("pretrained", "tokenizer", "peft", "delta")
+) -> None:
+    for name in names:
+        given = arguments.get(name)
+        is_path = isinstance(given, str) and given.startswith(("/", "./", "../", "~"))
+        if is_path and not Path(str(given)).expanduser().exists():
+            raise UserError(f"{name}={given}: there is no such folder")
+
+
+def _look_at_signature(model: str, arguments: Mapping[str, Any]) -> None:
+    """Tell what the constructor of a model of lm_eval's own cannot mean."""
+    from lm_eval.api.registry import get_model
+
+    try:
+        parameters = inspect.signature(get_model(model).__init__).parameters
+    except Exception:  # a package that the model needs is not here: the run says which
+        return
+    kinds = {name: one for name, one in parameters.items() if name != "self"}
+    named = [name for name, one in kinds.items() if one.kind in (one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY)]
+    missing = [name for name in named if kinds[name].default is inspect.Parameter.empty and name not in arguments]
+    for name in arguments:
+        near = difflib.get_close_matches(name, named, n=1, cutoff=0.8)
+        if name not in named and near and near[0] not in arguments:
+            raise UserError(f"unknown --model {model} argument {name!r}: did you mean {near[0]!r}?")
+    if missing:
+        raise UserError(f"--model {model} needs {missing[0]}=: give it among model_args")
+    if model in ("hf", "hf-auto", "huggingface") and "batch_size" in arguments:
+        read_as_declared(get_model(model).__init__, {"batch_size": arguments["batch_size"]})
 
 
 @contextmanager

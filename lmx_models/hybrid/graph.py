@@ -10,6 +10,9 @@ from typing import Any
 
 from lmx_files.errors import UserError, unknown
 from lmx_files.yaml import read_yaml
+from lmx_models.methods.method import Method
+from lmx_models.methods.registry import method_named, takers_of
+from lmx_models.methods.roles import others_named
 from lmx_models.settings.arguments import build, refuse_unknown
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
@@ -60,7 +63,8 @@ class Node:
     Attributes:
         name: what later prompts call its text.
         model: a short name, a Hub id or a folder. `revision`: of a Hub model.
-        method: how it decodes, a name in `METHODS`. `oracle`: the second model of ``guided``.
+        method: how it decodes. `models`: the method's further models by role (``oracle`` of ``guided``), in a file keys
+            of their own.
         prompt: template over ``{prompt}`` and other nodes' names.
         settings: of the method and of sampling; stronger than the run's and the task's.
         max_tokens: most tokens it writes; None: the task's ``max_gen_toks`` and its stop strings hold, as for the
@@ -79,7 +83,7 @@ class Node:
     stop: tuple[str, ...] = ()
     inputs: tuple[str, ...] | None = None
     expect: str | None = None
-    oracle: str | None = None
+    models: Mapping[str, str] = field(default_factory=dict)
     revision: str | None = None
 
     def __post_init__(self) -> None:
@@ -92,8 +96,11 @@ class Node:
             raise UserError(f"{where}: stop needs max_tokens; without it the task's own stop strings hold")
         if self.expect is not None and self.expect not in EXPECTS:
             raise unknown(f"expect of {where}:", self.expect, EXPECTS)
-        if (self.method == "guided") != (self.oracle is not None):
-            raise UserError(f"{where}: method=guided needs oracle=MODEL, and no other method takes one")
+
+    @property
+    def described(self) -> Method:
+        """Its method."""
+        return method_named(self.method, f"method of node {self.name!r}:")
 
     @property
     def template(self) -> Template:
@@ -134,9 +141,11 @@ class Graph:
 
 def node_dict(node: Node) -> dict[str, Any]:
     """Return a node as JSON-serialisable data, without its name and what was left out."""
+    keys = asdict(node)
+    models = keys.pop("models")
     return {
         name: list(value) if isinstance(value, tuple) else value
-        for name, value in asdict(node).items()
+        for name, value in {**keys, **models}.items()
         if name != "name" and value not in (None, (), {})
     }
 
@@ -205,7 +214,12 @@ def _in_order(needs: Mapping[str, list[str]]) -> list[str]:
 def _node(name: str, given: Any) -> Node:
     if not isinstance(given, Mapping):
         raise UserError(f"node {name!r}: a mapping with model, method and prompt is needed")
-    refuse_unknown(map(str, given), [f.name for f in fields(Node) if f.name != "name"], f"key of node {name!r}:")
+    method = method_named(str(given.get("method")), f"method of node {name!r}:") if given.get("method") else None
+    keys = [f.name for f in fields(Node) if f.name not in ("name", "models")]
+    for key in given:
+        if key not in (*keys, *(method.others if method else ())) and (takers := takers_of(str(key))):
+            raise UserError(f"node {name!r}: method={takers[0]} needs {key}=MODEL, method={given['method']} takes none")
+    refuse_unknown(map(str, given), [*keys, *(method.others if method else ())], f"key of node {name!r}:")
     for key in ("model", "method", "prompt"):
         if not isinstance(given.get(key), str) or not given[key].strip():
             raise UserError(f"node {name!r}: {key} is missing")
@@ -214,12 +228,13 @@ def _node(name: str, given: Any) -> Node:
             raise UserError(f"node {name!r}: {key} must be a list")
     if not isinstance(given.get("settings", {}), Mapping):
         raise UserError(f"node {name!r}: settings must be a mapping")
-    texts = ("model", "method", "prompt", "expect", "oracle", "revision", "max_tokens")
+    texts = ("model", "method", "prompt", "expect", "revision", "max_tokens")
     plain = build(_Plain, {key: given[key] for key in texts if key in given})
     lists: dict[str, Any] = {
         key: tuple(map(str, given[key])) for key in ("stop", "inputs") if given.get(key) is not None
     }
-    return Node(name, **asdict(plain), **lists, settings=dict(given.get("settings", {})))
+    models = others_named(method, given, f"node {name!r}: method={method.name}") if method else {}
+    return Node(name, **asdict(plain), **lists, settings=dict(given.get("settings", {})), models=models)
 
 
 @dataclass(frozen=True)
@@ -230,6 +245,5 @@ class _Plain:
     method: str
     prompt: str
     expect: str | None = None
-    oracle: str | None = None
     revision: str | None = None
     max_tokens: int | None = None

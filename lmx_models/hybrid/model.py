@@ -21,18 +21,9 @@ from lmx_models.harness.decoder_lm import chosen_seed
 from lmx_models.hybrid.graph import Graph, Node
 from lmx_models.hybrid.parts import Part
 from lmx_models.hybrid.presets import chosen_graph
-from lmx_models.methods.registry import (
-    METHODS,
-    Weights,
-    check_fit,
-    check_settings,
-    load_weights,
-    method_named,
-    plain_settings,
-    setting_types,
-    stop_ids,
-)
+from lmx_models.methods.method import EXACT, Method, check_fit, check_settings, plain_settings, setting_types
 from lmx_models.methods.staged import StageCall, StagedLM, StagedRequest, stage_settings
+from lmx_models.methods.weights import Weights, load_weights, stop_ids
 from lmx_models.settings.arguments import fields_of
 from lmx_models.settings.generation_defaults import DEFAULTS, unheeded, with_model_defaults
 from lmx_models.settings.requests import Request
@@ -99,8 +90,7 @@ class HybridLM(StagedLM):
         self._weights: dict[tuple[str, str | None], Weights] = {}
         self.graph = chosen_graph(preset, graph, ar, diffusion, diffusion_method)
         for node in self.graph.nodes:
-            method = method_named(node.method, f"method of node {node.name!r}:")
-            check_settings(method, node.settings, f"node {node.name!r}")
+            check_settings(node.described, node.settings, f"node {node.name!r}")
         self.configs = (_node_settings(self.graph),)  # type: ignore[misc]  # here they depend on the graph
         agreed = {"seed": seed, "arguments": {name: kwargs[name] for name in OF_ALL_STAGES if name in kwargs}}
         self.part = Part(self.graph, stage, cut, buffer, agreed)
@@ -112,7 +102,12 @@ class HybridLM(StagedLM):
             self._seed_from = seed_from
         self._weights = self._load(resolved, main, read_bool("self_check", kwargs.get("self_check", True)))
         for node in self.nodes:
-            check_fit(node.method, self._weights_of(node), self._values(node, self.settings), f"node {node.name!r}")
+            check_fit(
+                node.described,
+                self._weights_of(node),
+                self._values(node, self.settings),
+                f"node {node.name!r}",
+            )
         mine = _place(resolved[main.model, main.revision])
         self.notes += [one.note for one in resolved.values() if one.note and _place(one) != mine]
         others = {one.identity: one for one in self._weights.values() if one is not self.main}.values()
@@ -139,17 +134,17 @@ class HybridLM(StagedLM):
         return {named: loaded[_place(one)] for named, one in resolved.items()}
 
     def _weights_of(self, node: Node) -> dict[str, Weights]:
-        names = [(node.model, node.revision), *([(node.oracle, None)] if node.oracle else [])]
-        roles = METHODS[node.method].roles
+        names = [(node.model, node.revision), *((name, None) for name in node.models.values())]
+        roles = node.described.roles
         return {role: self._weights[name] for role, name in zip(roles, names, strict=True)}
 
     def stage_weights(self) -> dict[str, dict[str, Weights]]:
         """The models of every node that runs in this process."""
         return {node.name: self._weights_of(node) for node in self.nodes}
 
-    def stage_method(self, stage: str) -> str:
+    def stage_method(self, stage: str) -> Method:
         """The method of a node."""
-        return self.graph.node(stage).method
+        return self.graph.node(stage).described
 
     def source_ids(self) -> frozenset[int]:
         """Return the ids that end the answer."""
@@ -159,7 +154,7 @@ class HybridLM(StagedLM):
 
     def _values(self, node: Node, values: Mapping[str, Any]) -> dict[str, Any]:
         """Return a node's settings: its own, over them ``NODE_SETTING``, below them the sampling of run and task."""
-        given = {setting: values.get(f"{node.name}_{setting}") for setting in setting_types(METHODS[node.method])}
+        given = {setting: values.get(f"{node.name}_{setting}") for setting in setting_types(node.described)}
         own = {**node.settings, **{name: value for name, value in given.items() if value is not None}}
         below = {name: values[name] for name in (*fields_of(Sampling), "do_sample") if name in values}
         if {"temperature", "do_sample"} & set(own):
@@ -175,7 +170,7 @@ class HybridLM(StagedLM):
     def _call(self, node: Node, request: StagedRequest) -> StageCall:
         return StageCall(
             node.name,
-            node.method,
+            node.described,
             self._weights_of(node),
             self._values(node, request.values),
             *_limits(node, request),
@@ -186,14 +181,14 @@ class HybridLM(StagedLM):
     def _settings(self, name: str, request: StagedRequest) -> dict[str, Any]:
         node = self.graph.node(name)
         values = self._values(node, request.values)
-        settings = stage_settings(node.method, values, *_limits(node, request))
+        settings = stage_settings(node.described, values, *_limits(node, request))
         if settings["sampling"] == "model":  # what its model's files filled in is known where it ran
             return {name: one for name, one in settings.items() if name not in DEFAULTS or values.get(name) is not None}
         return settings
 
     def _configs(self, values: Mapping[str, Any]) -> list[Any]:
         for node in self.graph.nodes:
-            check_settings(METHODS[node.method], self._values(node, values), f"node {node.name!r}")
+            check_settings(node.described, self._values(node, values), f"node {node.name!r}")
         configs = super()._configs(values)
         for node in self.graph.nodes:
             if node.max_tokens is not None and _max_tokens(node, values) < 1:
@@ -203,9 +198,7 @@ class HybridLM(StagedLM):
     def plain(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Return all settings that `values` stand for: of each node, and the sampling of nodes that set none."""
         sampling = dataclasses.asdict(self._configs(values)[0])
-        nodes = {
-            node.name: plain_settings(METHODS[node.method], self._values(node, values)) for node in self.graph.nodes
-        }
+        nodes = {node.name: plain_settings(node.described, self._values(node, values)) for node in self.graph.nodes}
         return {**sampling, "nodes": nodes}
 
     def describe(self) -> dict[str, Any]:
@@ -239,7 +232,7 @@ class HybridLM(StagedLM):
         node = self.nodes[-1]
         if self.part.stage == "make":
             raise UserError("stage=make writes texts only: leave likelihood tasks to stage=consume")
-        if not METHODS[node.method].likelihood:
+        if node.described.likelihood != EXACT:
             raise UserError(
                 f"node {node.name!r} writes the answer with {node.method}, whose model has no autoregressive "
                 f"likelihood: score it with --model {node.method}"
@@ -308,7 +301,7 @@ def _node_settings(graph: Graph) -> type:
     """Return a dataclass with the fields ``NODE_SETTING``; None: as the graph says."""
     hints: dict[str, Any] = {}
     for node in graph.nodes:
-        for setting, hint in setting_types(METHODS[node.method]).items():
+        for setting, hint in setting_types(node.described).items():
             name = f"{node.name}_{setting}"
             if name in hints or name in fields_of(Sampling) or name in OF_ALL_STAGES:
                 raise UserError(f"node {node.name!r}: {name} would mean two things; give the node another name")
@@ -321,7 +314,7 @@ def _node_settings(graph: Graph) -> type:
 def _models_of(nodes: Sequence[Node]) -> list[tuple[str, str | None]]:
     """Return the models that the nodes name, each once, with the revision."""
     named = [(node.model, node.revision) for node in nodes]
-    named += [(node.oracle, None) for node in nodes if node.oracle]
+    named += [(name, None) for node in nodes for name in node.models.values()]
     return list(dict.fromkeys(named))
 
 

@@ -6,13 +6,13 @@ from collections.abc import Hashable, Mapping
 from typing import Any
 
 from lmx_models.engine.step_model import StepModel
-from lmx_models.methods.registry import METHODS, Weights
+from lmx_models.methods.method import Method
+from lmx_models.methods.weights import Weights
 
 
-def feed_names(stage: str, method: str) -> dict[str, str]:
+def feed_names(stage: str, method: Method) -> dict[str, str]:
     """Return the names under which the scheduler knows a stage's models, by the roles that they play in `method`."""
-    roles = METHODS[method].roles
-    return {role: stage if len(roles) == 1 else f"{stage}.{role}" for role in roles}
+    return {role: f"{stage}.{role}" if method.others else stage for role in method.roles}
 
 
 class StageRows(StepModel):
@@ -55,12 +55,12 @@ class StageRows(StepModel):
 
 
 def shared_rows(
-    stages: Mapping[str, Mapping[str, Weights]], methods: Mapping[str, str], texts: int, slots: int
+    stages: Mapping[str, Mapping[str, Weights]], methods: Mapping[str, Method], texts: int, slots: int
 ) -> dict[str, StepModel]:
     """Return the models of all stages by the names in their feeds, one `StageRows` for each set of weights.
 
     Args:
-        stages: each stage's models by role. methods: each stage's method, by name.
+        stages: each stage's models by role. methods: each stage's method.
     """
     models: dict[int, Any] = {}
     places: dict[int, dict[str, int]] = {}

@@ -22,8 +22,9 @@ from lmx_models.engine.scheduler import Finished
 from lmx_models.engine.slot_attention import attend_by
 from lmx_models.engine.step_model import StepModel
 from lmx_models.harness.decoder_lm import DecoderLM
-from lmx_models.methods.registry import METHODS, Weights, plain_settings, stop_ids
+from lmx_models.methods.method import Method, plain_settings
 from lmx_models.methods.stage_rows import feed_names, shared_rows
+from lmx_models.methods.weights import Weights, loaded_by, stop_ids
 from lmx_models.settings.requests import Request, answer_of, reasoning_of, sampling_of
 from lmx_models.zoo.loading import encode_prompt
 
@@ -54,7 +55,7 @@ class StageCall:
     """How one stage of a text is written.
 
     Attributes:
-        name: of the stage in traces. `method`: a name in `METHODS`. `weights`: its models by role.
+        name: of the stage in traces. `weights`: the method's models by role.
         values: settings of method and sampling.
         max_tokens, strings: its limits.
         seeds: what its random numbers are made from.
@@ -62,7 +63,7 @@ class StageCall:
     """
 
     name: str
-    method: str
+    method: Method
     weights: Mapping[str, Weights]
     values: Mapping[str, Any]
     max_tokens: int
@@ -75,9 +76,11 @@ class StageCall:
         return stage_settings(self.method, self.values, self.max_tokens, self.strings)
 
 
-def stage_settings(method: str, values: Mapping[str, Any], max_tokens: int, strings: Iterable[str]) -> dict[str, Any]:
+def stage_settings(
+    method: Method, values: Mapping[str, Any], max_tokens: int, strings: Iterable[str]
+) -> dict[str, Any]:
     """Return a stage's settings as they stand in traces and buffers."""
-    return {**plain_settings(METHODS[method], values), "max_tokens": max_tokens, "stop": list(strings)}
+    return {**plain_settings(method, values), "max_tokens": max_tokens, "stop": list(strings)}
 
 
 class StagedLM(DecoderLM):
@@ -95,8 +98,7 @@ class StagedLM(DecoderLM):
         self.attn = flash_attention.choose(attn, self.device, self.model.dtype)
         if isinstance(self.think_end_token, int):
             raise UserError(f"think_end_token={self.think_end_token}: --model {self.method} needs the token's text")
-        identity = str(self.weights_identity()["model"]) if self.given else self._asked_name
-        self.main = Weights(self._asked_name, self.model, self.tokenizer, identity, self.max_length, self.family)
+        self.main = loaded_by(self)
         self._chats: dict[str, Chat] = {}
         self._with_template = False
 
@@ -111,8 +113,8 @@ class StagedLM(DecoderLM):
         """Return, for each stage that may run, its method's models by role, under ``stage`` names."""
         raise NotImplementedError
 
-    def stage_method(self, stage: str) -> str:
-        """Return the name of a stage's method."""
+    def stage_method(self, stage: str) -> Method:
+        """Return a stage's method."""
         raise NotImplementedError
 
     def records(self, trace: Trace) -> list[dict[str, Any]]:
@@ -165,10 +167,10 @@ class StagedLM(DecoderLM):
             lambda ids: tokenizer.decode(list(ids), skip_special_tokens=True),
             reasoning_of(self.think_end_token, tokenizer, text),
         )
-        values = METHODS[call.method].fields(call.values)
+        values = call.method.fields(call.values)
         inner = Request(prompt, tokens[-room:], sampling_of(values), stopping, values, call.seeds)
         about = {
-            "method": call.method,
+            "method": call.method.name,
             "models": {role: weights.name for role, weights in call.weights.items()},
             "settings": call.settings(),
             "prompt_tokens": len(inner.prompt),
@@ -176,7 +178,7 @@ class StagedLM(DecoderLM):
         }
         return run_stage(
             call.name,
-            METHODS[call.method].start(inner, call.weights),
+            call.method.decoder(inner, call.weights),
             feed_names(call.name, call.method),
             lambda generation: answer_of(stopping, generation),
             about,
@@ -219,13 +221,15 @@ class StagedLM(DecoderLM):
         methods = {stage: self.stage_method(stage) for stage in self.stage_weights()}
         models = shared_rows(self.stage_weights(), methods, rows, slots)
         if self.attn == "flash":
-            for stage in (stage for stage, method in methods.items() if method == "wedlm"):
+            for stage in (stage for stage, method in methods.items() if method.name == "wedlm"):
                 attend_by(models[stage].cache, flash_attention.rows_varlen)
         return models
 
     def identity(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """Return all that a text depends on: the attention too."""
-        return {**super().identity(values), "attn": self.attn}
+        """Return all that a text depends on: the attention, and the code of methods that come from plugins."""
+        methods = {self.stage_method(stage) for stage in self.stage_weights()}
+        codes = {method.name: code for method in methods if (code := method.code())}
+        return {**super().identity(values), "attn": self.attn, **({"method_code": codes} if codes else {})}
 
     def describe(self) -> dict[str, Any]:
         """Return every run-level setting, with the attention in use."""

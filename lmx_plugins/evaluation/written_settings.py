@@ -18,6 +18,7 @@ from lmx_files.errors import UserError
 from lmx_files.values import read_float, shown
 from lmx_files.yaml import StrictLoader, read_yaml
 from lmx_plugins import discovery
+from lmx_plugins.evaluation import written_arguments
 
 
 class _TaskLoader(StrictLoader):
@@ -34,7 +35,7 @@ def watch_tasks(module: ModuleType) -> None:
 
 
 def watch_config(module: ModuleType) -> None:
-    """Read `--config` strictly; runs after lm_eval's module of the settings of a run."""
+    """Read `--config` and the pairs of flags strictly; runs after lm_eval's module of the settings of a run."""
     config = module.EvaluatorConfig
     config.from_cli = classmethod(_strict(config.from_cli.__func__))
 
@@ -135,9 +136,12 @@ def _strict(original: Callable[..., Any]) -> Callable[..., Any]:
         try:
             if path:
                 read_yaml(path, f"--config {path}")
+            written_arguments.refuse_doubled()
         except UserError:
-            if is_plugin(getattr(namespace, "model", None) or _loosely(str(path)).get("model")):
+            if is_plugin(getattr(namespace, "model", None) or (_loosely(str(path)).get("model") if path else None)):
                 raise
+        finally:
+            written_arguments.forget()
         return original(cls, namespace)
 
     return from_cli

@@ -11,9 +11,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lmx_files import atomic, jsonl
+from lmx_files.errors import UserError
 from lmx_files.hashing import sha256_of_text
 from lmx_files.reading import reason
-from lmx_files.errors import UserError
 
 PLAN = "plan.json"
 

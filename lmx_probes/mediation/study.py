@@ -12,9 +12,10 @@ import pyarrow.parquet as pq
 import torch
 
 from lmx_files import atomic, jsonl
-from lmx_files.hashing import sha256
-from lmx_files.runs.folders import Run
 from lmx_files.errors import UserError, few, unknown
+from lmx_files.hashing import sha256
+from lmx_files.manifest import versions
+from lmx_files.runs.folders import Run
 from lmx_probes.components import COMPONENTS
 from lmx_probes.mediation.answers import Answers, answers_of
 from lmx_probes.mediation.measure import Grid, measure
@@ -24,7 +25,6 @@ from lmx_probes.mediation.screen import screen, screened, write_screen
 from lmx_probes.mediation.trials import Trial, encoder, trial_of
 from lmx_probes.patch import Patcher
 from lmx_probes.plain import check
-from lmx_files.manifest import versions
 from lmx_tasks.category_counting.pairs import Listed, Pair, listed, make_pairs
 
 Progress = Callable[[Sequence[int]], Iterable[int]]
@@ -190,8 +190,8 @@ def load_patcher(name: str, device: str | None, dtype: str) -> tuple[Patcher, An
     """Load a model and return its patcher, its tokenizer and a note of where its weights came from."""
     from transformers.utils import logging
 
-    from lmx_models.zoo import catalogue
     from lmx_models.harness.devices import usable_device
+    from lmx_models.zoo import catalogue
     from lmx_models.zoo.loading import load
 
     logging.disable_progress_bar()

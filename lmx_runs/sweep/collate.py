@@ -99,7 +99,7 @@ def _record(arm: Arm, state: ArmState, run: Run | None) -> dict[str, Any]:
         "arm": arm.name,
         "status": state.status,
         "reason": state.reason,
-        "model": str(arm.flags["model"]),
+        "model": str(arm.flags["model"]) if arm.flags else "",
         "settings": dict(arm.settings),
         "scored": run is not None and not run.is_make_stage,
         "decoding": {name: decoding.get(name) for name in _COSTS}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import datetime
 import os
 import socket
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from lmx_files import atomic, opening
 from lmx_files.errors import UserError
+from lmx_runs.jobs.executors import Time
 
 STATE_FILE = "sweep_state.json"
 LOCK_FILE = ".sweep.lock"
@@ -24,12 +24,7 @@ Status = Literal["pending", "running", "done", "failed", "skipped", "interrupted
 # A process with its birth, or a Slurm job: digits, and nothing that a program could take for an option.
 _HANDLE = r"^([0-9]{1,10}:[0-9]{1,20}(\.[0-9]{1,9})?|[0-9]{1,19})?$"
 _MOST = 1 << 28
-
-
-def _time(text: str) -> str:
-    if datetime.datetime.fromisoformat(text).tzinfo is None:
-        raise ValueError("is no time with an offset from UTC")
-    return text
+MOST_ATTEMPTS = 10**9
 
 
 def _below(text: str) -> str:
@@ -37,9 +32,6 @@ def _below(text: str) -> str:
     if path.is_absolute() or ".." in path.parts or "\0" in text:
         raise ValueError("leads out of the sweep's folder")
     return text
-
-
-Time = Annotated[str, AfterValidator(_time)]
 
 
 class ArmState(BaseModel):
@@ -60,7 +52,7 @@ class ArmState(BaseModel):
 
     status: Status = "pending"
     fingerprint: Annotated[str, Field(max_length=64)] = ""
-    attempts: Annotated[int, Field(ge=0, le=10**9)] = 0
+    attempts: Annotated[int, Field(ge=0, le=MOST_ATTEMPTS)] = 0
     token: Annotated[str, Field(pattern=r"^([0-9a-f]{32})?$")] = ""
     executor: Literal["", "local", "slurm"] = ""
     handle: Annotated[str, Field(pattern=_HANDLE)] = ""

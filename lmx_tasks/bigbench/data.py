@@ -13,16 +13,13 @@ from typing import Any
 from lmx_files.errors import UserError
 from lmx_files.values import read_bool
 from lmx_tasks import instructions
-from lmx_tasks.common import data_file, or_gzipped
 from lmx_tasks.instructions import input_of, objects_of, text_of, texts_of
-from lmx_tasks.prepared import PLAIN, verified
 
 HERE = Path(__file__).resolve().parent
 KEY = "task_path"
 NAME = "bigbench"
 DEFAULTS = {"example_input_prefix": "\nQ: ", "example_output_prefix": "\nA: ", "choice_prefix": "\n  choice: "}
 """What BIG-bench puts in where a task says nothing."""
-_NOWHERE = Path("nowhere")
 
 
 def tasks(data_dir: Any) -> list[tuple[str, dict[str, Any]]]:
@@ -31,19 +28,12 @@ def tasks(data_dir: Any) -> list[tuple[str, dict[str, Any]]]:
     Raises:
         UserError: there is no such file, or a line of it is damaged.
     """
-    path = data_file(NAME, PLAIN, _NOWHERE, data_dir)
-    if path is _NOWHERE:
-        raise UserError(
-            "bigbench_lmx: its data do not come with the package. Get them with `lmx data prepare bigbench SOURCE -o "
-            'FOLDER` and give --metadata \'{"data_dir": "FOLDER"}\', or run bigbench_mini, which needs none'
-        )
-    return instructions.read_tasks(verified(or_gzipped(path)), KEY)
+    return instructions.prepared_tasks(NAME, KEY, "bigbench_lmx", data_dir)
 
 
 def mini(data_dir: Any) -> list[tuple[str, dict[str, Any]]]:
     """Return the shipped tasks of our own, or those in `<data_dir>/bigbench_mini/mini.jsonl`."""
-    path = data_file("bigbench_mini", "mini.jsonl", HERE / "data" / "mini.jsonl", data_dir)
-    return instructions.read_tasks(path, KEY)
+    return instructions.shipped_tasks(NAME, KEY, HERE, data_dir)
 
 
 def documents(
@@ -54,11 +44,7 @@ def documents(
     Raises:
         UserError: a task is damaged or is not there.
     """
-    most = instructions.instances_a_task(instances)
-    docs: list[dict[str, Any]] = []
-    for where, row in instructions.chosen(rows, KEY, chosen):
-        docs += _documents(row, where, most)
-    return docs
+    return instructions.documents(rows, KEY, chosen, instances, _documents)
 
 
 def with_choices(docs: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -92,6 +78,7 @@ def _documents(row: Mapping[str, Any], where: str, most: int | None) -> list[dic
                 "id": f"{name}/{number}",
                 "task": name,
                 "category": keywords[0] if keywords else "none",
+                "source": [name.partition("/")[0]],  # subtasks are of one making
                 "definition": definition,
                 "question": _question(row, input_of(example, where, inside), list(scores), where, what),
                 "references": _references(example, scores, where, inside),

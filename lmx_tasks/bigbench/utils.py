@@ -9,6 +9,7 @@ from lmx_metrics.overlap import breakdown, total
 from lmx_tasks.bigbench import data
 from lmx_tasks.instructions import (
     InstructionTask,
+    as_test,
     doc_to_text,
     first_reference,
     grouped,
@@ -40,29 +41,29 @@ __all__ = [
 
 def load(data_dir: Any = None, tasks: Any = None, instances: Any = None, **_metadata: Any) -> dict[str, Dataset]:
     """Return the documents for lm_eval's `custom_dataset`; the arguments come from `--metadata`."""
-    return _split(data.documents(data.tasks(data_dir), tasks, instances))
+    return as_test(data.documents(data.tasks(data_dir), tasks, instances))
 
 
 def load_loss(data_dir: Any = None, tasks: Any = None, instances: Any = None, **_metadata: Any) -> dict[str, Dataset]:
     """Return those whose first reference is not blank."""
-    return _split(with_first_reference(data.documents(data.tasks(data_dir), tasks, instances)))
+    return as_test(with_first_reference(data.documents(data.tasks(data_dir), tasks, instances)))
 
 
 def load_choice(data_dir: Any = None, tasks: Any = None, instances: Any = None, **_metadata: Any) -> dict[str, Dataset]:
     """Return those that offer a choice."""
-    return _split(data.with_choices(data.documents(data.tasks(data_dir), tasks, instances)))
+    return as_test(data.with_choices(data.documents(data.tasks(data_dir), tasks, instances)))
 
 
 def load_mini(data_dir: Any = None, tasks: Any = None, instances: Any = None, **_metadata: Any) -> dict[str, Dataset]:
     """Return the documents of the shipped tasks of our own."""
-    return _split(data.documents(data.mini(data_dir), tasks, instances))
+    return as_test(data.documents(data.mini(data_dir), tasks, instances))
 
 
 def load_mini_choice(
     data_dir: Any = None, tasks: Any = None, instances: Any = None, **_metadata: Any
 ) -> dict[str, Dataset]:
     """Return those of the shipped documents that offer a choice."""
-    return _split(data.with_choices(data.documents(data.mini(data_dir), tasks, instances)))
+    return as_test(data.with_choices(data.documents(data.mini(data_dir), tasks, instances)))
 
 
 def best_choice(doc: Mapping[str, Any]) -> int:
@@ -86,9 +87,3 @@ def process_choice(doc: Mapping[str, Any], results: Sequence[Any]) -> dict[str, 
         "multiple_choice_grade": 100.0 * doc["scores"][taken],
     }
     return grouped(doc, values)
-
-
-def _split(docs: list[dict[str, Any]]) -> dict[str, Dataset]:
-    from datasets import Dataset
-
-    return {"test": Dataset.from_list(docs)}

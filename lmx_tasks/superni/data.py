@@ -8,14 +8,11 @@ from typing import Any
 
 from lmx_files.errors import UserError
 from lmx_tasks import instructions
-from lmx_tasks.common import data_file, or_gzipped
 from lmx_tasks.instructions import input_of, objects_of, stopped, text_of, texts_of
-from lmx_tasks.prepared import PLAIN, verified
 
 HERE = Path(__file__).resolve().parent
 KEY = "Task"
 NAME = "superni"
-_NOWHERE = Path("nowhere")
 
 
 def tasks(data_dir: Any) -> list[tuple[str, dict[str, Any]]]:
@@ -24,18 +21,12 @@ def tasks(data_dir: Any) -> list[tuple[str, dict[str, Any]]]:
     Raises:
         UserError: there is no such file, or a task in it is damaged.
     """
-    path = data_file(NAME, PLAIN, _NOWHERE, data_dir)
-    if path is _NOWHERE:
-        raise UserError(
-            "superni: its data do not come with the package. Get them with `lmx data prepare superni SOURCE -o FOLDER` "
-            'and give --metadata \'{"data_dir": "FOLDER"}\', or run superni_mini, which needs none'
-        )
-    return instructions.read_tasks(verified(or_gzipped(path)), KEY)
+    return instructions.prepared_tasks(NAME, KEY, "superni", data_dir)
 
 
 def mini(data_dir: Any) -> list[tuple[str, dict[str, Any]]]:
     """Return the shipped tasks of our own, or those in `<data_dir>/superni_mini/mini.jsonl`."""
-    return instructions.read_tasks(data_file("superni_mini", "mini.jsonl", HERE / "data" / "mini.jsonl", data_dir), KEY)
+    return instructions.shipped_tasks(NAME, KEY, HERE, data_dir)
 
 
 def documents(
@@ -46,10 +37,7 @@ def documents(
     Raises:
         UserError: a task is damaged or is not there, or an instance's id stands there twice.
     """
-    most = instructions.instances_a_task(instances)
-    docs: list[dict[str, Any]] = []
-    for where, row in instructions.chosen(rows, KEY, chosen):
-        docs += _documents(row, where, most)
+    docs = instructions.documents(rows, KEY, chosen, instances, _documents)
     seen: dict[str, str] = {}
     for doc in docs:
         if doc["id"] in seen:
@@ -74,6 +62,7 @@ def _documents(row: Mapping[str, Any], where: str, most: int | None) -> list[dic
     what = f"task {name}: "
     definition = _definition(row, where, what)
     category = texts_of(row, "Categories", where, what)[0]
+    sources = texts_of(row, "Source", where, what) if row.get("Source") else []
     examples = [_example(each, where, what) for each in row.get("Positive Examples") or []]
     docs = []
     for number, instance in enumerate(objects_of(row, "Instances", where, what)[:most], start=1):
@@ -83,6 +72,7 @@ def _documents(row: Mapping[str, Any], where: str, most: int | None) -> list[dic
                 "id": text_of(instance, "id", where, inside),
                 "task": name,
                 "category": category,
+                "source": sources,
                 "definition": definition,
                 "question": f"Input: {stopped(input_of(instance, where, inside))}\n\nOutput:",
                 "references": texts_of(instance, "output", where, inside),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from lmx_metrics.overlap import breakdown, total
 from lmx_tasks.instructions import (
     InstructionTask,
+    as_test,
     doc_to_text,
     first_reference,
     process_loss,
@@ -34,20 +35,14 @@ __all__ = [
 
 def load(data_dir: Any = None, tasks: Any = None, instances: Any = None, **_metadata: Any) -> dict[str, Dataset]:
     """Return the test documents for lm_eval's `custom_dataset`; the arguments come from `--metadata`."""
-    return _split(data.documents(data.tasks(data_dir), tasks, instances))
+    return as_test(data.documents(data.tasks(data_dir), tasks, instances))
 
 
 def load_loss(data_dir: Any = None, tasks: Any = None, instances: Any = None, **_metadata: Any) -> dict[str, Dataset]:
     """Return those whose first reference is not blank."""
-    return _split(with_first_reference(data.documents(data.tasks(data_dir), tasks, instances)))
+    return as_test(with_first_reference(data.documents(data.tasks(data_dir), tasks, instances)))
 
 
 def load_mini(data_dir: Any = None, tasks: Any = None, instances: Any = None, **_metadata: Any) -> dict[str, Dataset]:
     """Return the documents of the shipped tasks of our own."""
-    return _split(data.documents(data.mini(data_dir), tasks, instances))
-
-
-def _split(docs: list[dict[str, Any]]) -> dict[str, Dataset]:
-    from datasets import Dataset
-
-    return {"test": Dataset.from_list(docs)}
+    return as_test(data.documents(data.mini(data_dir), tasks, instances))

@@ -25,7 +25,9 @@ def env(tmp_path_factory: pytest.TempPathFactory) -> Environment:
     for kind in KINDS:
         done = env.run("lmx", "new", kind, f"fresh-{kind}")
         assert done.returncode == 0, done.stderr
-    env.install(*(build_wheel(env.work / f"fresh-{kind}", wheels) for kind in KINDS))
+    done = env.run("lmx", "new", "decoder", "fresh-pair", "--two-models")
+    assert done.returncode == 0, done.stderr
+    env.install(*(build_wheel(env.work / f"fresh-{name}", wheels) for name in (*KINDS, "pair")))
     return env
 
 
@@ -43,7 +45,7 @@ def succeeded(done: subprocess.CompletedProcess[str]) -> None:
 
 def test_each_brings_tests_that_pass(env: Environment) -> None:
     # From the folder above them: what is tested are the installed packages.
-    succeeded(env.run("python", "-m", "pytest", "-q", *(f"fresh-{kind}/tests" for kind in KINDS)))
+    succeeded(env.run("python", "-m", "pytest", "-q", *(f"fresh-{name}/tests" for name in (*KINDS, "pair"))))
     for kind in KINDS:
         assert (env.site / f"fresh_{kind}").is_dir()
 
@@ -77,3 +79,33 @@ def test_lm_eval_runs_the_new_decoder(env: Environment) -> None:
     assert decoding["tokens_by_source"] == {"fresh_decoder": decoding["tokens_kept"]}
     assert decoding["tokens_dropped"] > decoding["tokens_kept"]
     assert found["results"]["constraint_tiny"]["stop_unknown,none"] == 0
+
+
+GRAPH = """nodes:
+  draft: {model: tiny-oracle, method: fresh_pair, amateur: tiny-base, prompt: "{prompt}"}
+  answer: {model: tiny-base, method: ar, prompt: "{prompt} {draft}"}
+"""
+
+
+def test_the_decoder_of_two_models_runs_alone_and_inside_others(env: Environment) -> None:
+    (env.work / "graph.yaml").write_text(GRAPH)
+    pair = "pretrained=tiny-oracle,amateur=tiny-base,alpha=0.2"
+
+    def run(model: str, arguments: str) -> subprocess.CompletedProcess[str]:
+        return env.run(
+            *("lm_eval", "--model", model, "--model_args", arguments, "--tasks", "constraint_tiny", "--limit", "2"),
+            *("--output_path", f"pair_{model}", "--log_samples", "--device", "cpu", "--batch_size", "2"),
+        )
+
+    for model, arguments in (
+        ("fresh_pair", pair),
+        ("iterative", f"inner=fresh_pair,rounds=1,{pair}"),
+        ("hybrid", "graph=graph.yaml,draft_alpha=0.2"),
+    ):
+        succeeded(run(model, arguments))
+        decoding = results(env, f"pair_{model}")["config"]["decoding"]
+        assert decoding["texts"] == 2
+        assert {"expert", "amateur"} <= {name.rpartition(".")[2] for name in decoding["models"]}
+    wrong = run("fresh_pair", f"{pair},alfa=1")
+    assert wrong.returncode != 0
+    assert "unknown --model fresh_pair argument 'alfa': did you mean 'alpha'" in wrong.stderr

@@ -88,7 +88,7 @@ def test_what_is_written_is_typed_by_its_own_settings(run: Run, tmp_path: Path) 
         ("model", "torch", "a module torch is installed here"),
         ("model", "pyyaml", "a package pyyaml "),
         ("model", "tests", "tests is a folder of every package"),
-        ("decoder", "autoregressive", "the new package would use AutoregressiveLM of lmx beside its own"),
+        ("decoder", "method", "the new package would use MethodLM of lmx beside its own"),
         ("model", "hf", "lm_eval has hf among its models"),
         ("decoder", "guided", "lmx-eval has guided among its models"),
         ("metric", "acc", "lm_eval has acc among its metrics"),
@@ -108,7 +108,7 @@ def test_a_name_that_cannot_be_is_one_line_and_nothing_is_written(
 
 
 def test_the_name_that_is_offered_is_free(run: Run) -> None:
-    _, _, err = run("decoder", "decoder")
+    _, _, err = run("decoder", "method")
     offered = err.split("for example ")[1].strip()
     assert run("decoder", offered)[0] == 0
 
@@ -154,19 +154,37 @@ def test_a_failure_halfway_leaves_nothing(run: Run, tmp_path: Path, monkeypatch:
     assert not list((tmp_path / "deep").iterdir())
 
 
-@pytest.mark.parametrize("kind", new.KINDS)
+@pytest.mark.parametrize("kind", new.TEMPLATE_KINDS)
 def test_the_guide_shows_the_files_as_they_are_written(kind: str) -> None:
-    written = dict(new.files(kind, f"my-{kind}"))
-    shown = re.findall(rf"`(my-{kind}/\S+)`:\n\n```\w+\n(.*?)```", GUIDE, re.DOTALL)
+    name = "contrastive" if kind == new.TWO_MODELS else f"my-{kind}"
+    written = dict(new.files(kind, name))
+    shown = re.findall(rf"`({name}/\S+)`:\n\n```\w+\n(.*?)```", GUIDE, re.DOTALL)
     assert shown
     for path, code in shown:
-        text = written[path.removeprefix(f"my-{kind}/")]
+        text = written[path.removeprefix(f"{name}/")]
         for part in re.split(r"\n *(?:# )?\.\.\.\n", code):
             assert part.strip("\n") in text, f"{path} as docs/extend.md shows it is not what `lmx new` writes:\n{part}"
 
 
+def test_a_decoder_of_two_models_is_written_whole_linted_and_typed(run: Run, tmp_path: Path) -> None:
+    for name in ("q", "a-name-of-thirty-letters-thats"):
+        code, out, _ = run("decoder", name, "--two-models")
+        assert code == 0
+        assert "pretrained=tiny-oracle,amateur=tiny-base" in out
+        text = "".join(path.read_text() for path in (tmp_path / name).rglob("*") if path.is_file())
+        assert not re.search(r"\bmy[-_]two|MyTwo", text)
+        for command in (["check", "--no-cache"], ["format", "--check", "--no-cache"]):
+            done = subprocess.run([sys.executable, "-m", "ruff", *command, name], capture_output=True, text=True)
+            assert done.returncode == 0, done.stdout
+    command = [sys.executable, "-m", "mypy", "--cache-dir", str(tmp_path / "cache"), "q"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path / "q")
+    assert done.returncode == 0, done.stdout
+    code, _, err = run("task", "other", "--two-models")
+    assert (code, "--two-models is for a decoder: lmx new decoder other --two-models" in err) == (2, True)
+
+
 def test_the_error_in_the_guide_is_the_one_that_is_raised() -> None:
-    (code,) = re.findall(r"```python\n(from lmx_files.errors .*?)```", GUIDE, re.DOTALL)
+    (code,) = re.findall(r"```python\n(from lmx_models.api .*?)```", GUIDE, re.DOTALL)
     with pytest.raises(UserError) as error:
         exec(compile(code, "docs/extend.md", "exec"), {})
     assert f"# lmx: error: {error.value}" in code

@@ -57,6 +57,22 @@ def test_log_messages_are_cleaned_and_secrets_left_out(name, records):
     assert out.getvalue() == "\ufffdserver said token=[redacted]\n"
 
 
+def test_a_logged_exception_is_cleaned_too(records):
+    out = io.StringIO()
+    terminal.filter_logging()
+    handler, logger = logging.StreamHandler(out), logging.getLogger("lmx_models.exception")
+    logger.addHandler(handler)
+    try:
+        raise ValueError("\x1b]0;x\x07server said token=abcdefg")
+    except ValueError:
+        logger.exception("it failed")
+    finally:
+        logger.removeHandler(handler)
+    assert "abcdefg" not in out.getvalue()
+    assert "\x1b" not in out.getvalue()
+    assert out.getvalue().rstrip().endswith("ValueError: \ufffdserver said token=[redacted]")
+
+
 def test_plain_lm_eval_logs_neither_secrets_nor_sequences(records):
     from lm_eval._cli.harness import HarnessCLI
 

@@ -3,14 +3,15 @@
 import pytest
 import yaml
 
-from lmx_models.methods.registry import METHODS, Method
+from lmx_models.methods.method import Method
+from lmx_models.methods.registry import METHODS
 from tests.unit.hybrid.hybrid_tools import _echo, _echo_after_draws
 
 
 @pytest.fixture
 def echo(monkeypatch):
-    monkeypatch.setitem(METHODS, "echo", Method(_echo, ("echo",)))
-    monkeypatch.setitem(METHODS, "draws", Method(_echo_after_draws, ("echo",)))
+    monkeypatch.setitem(METHODS, "echo", Method("echo", _echo))
+    monkeypatch.setitem(METHODS, "draws", Method("draws", _echo_after_draws, ("echo",)))
 
 
 @pytest.fixture

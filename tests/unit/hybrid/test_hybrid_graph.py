@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from lmx_files.errors import UserError
 from lmx_models.hybrid.graph import Template, make_graph, read_graph
 from lmx_models.hybrid.presets import DIFFUSION, PRESETS, chosen_graph
-from lmx_models.methods.registry import METHODS, check_settings
+from lmx_models.methods.method import check_settings
 
 CONFIGS = Path(__file__).parents[3] / "configs"
 
@@ -116,7 +116,7 @@ def test_presets(preset, method):
     assert {node.model for node in made.nodes if node.method == "ar"} == {"the-ar"}
     assert (first.method == "ar") == (preset == "ar_to_diffusion")
     for node in made.nodes:
-        check_settings(METHODS[node.method], node.settings, node.name)
+        check_settings(node.described, node.settings, node.name)
     assert make_graph(json.loads(json.dumps(made.as_dict()))) == made
 
 
@@ -146,4 +146,4 @@ def test_bad_choices(arguments, message):
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("hybrid_graph_*.yaml")), ids=lambda path: path.stem)
 def test_the_example_graphs(path):
     for one in read_graph(str(path)).nodes:
-        check_settings(METHODS[one.method], one.settings, one.name)
+        check_settings(one.described, one.settings, one.name)

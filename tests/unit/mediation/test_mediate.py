@@ -15,8 +15,8 @@ import pytest
 from lmx_analysis.mediation import results
 from lmx_analysis.mediation.estimates import Settings
 from lmx_cli.analyses.mediate import mediate
-from lmx_files.runs.folders import read_run
 from lmx_files.errors import UserError
+from lmx_files.runs.folders import read_run
 from lmx_probes.mediation import study
 from lmx_tasks.category_counting import generate
 from tests.unit.mediation.counting_run import TASK, write_run
@@ -92,7 +92,7 @@ def test_pictures_and_tables_are_made_again_without_a_model(finished, monkeypatc
     assert (finished / "map_residual.png").is_file()
 
 
-class Stopped(Exception):
+class StoppedError(Exception):
     pass
 
 
@@ -102,10 +102,10 @@ def test_an_interrupted_measurement_goes_on(run, tmp_path):
     def stopping(parts):
         for number, part in enumerate(parts):
             if number == 2:
-                raise Stopped
+                raise StoppedError
             yield part
 
-    with pytest.raises(Stopped):
+    with pytest.raises(StoppedError):
         study.run_study(read_run(run), tmp_path / "a", None, "cpu", "float32", asked, stopping)
     assert len(list((tmp_path / "a" / "parts").glob("*.done"))) == 2
     assert not (tmp_path / "a" / "effects.parquet").exists()
@@ -186,7 +186,7 @@ def test_a_closed_model_is_refused(tmp_path):
     found = json.loads(file.read_text())
     found["config"] = {"model": "openai-chat-completions", "model_args": {"model": "gpt-4o"}}
     file.write_text(json.dumps(found))
-    with pytest.raises(UserError, match="no weights here.*--model"):
+    with pytest.raises(UserError, match=r"no weights here.*--model"):
         mediate(**options(run=run, output=tmp_path / "out"))
 
 
@@ -202,7 +202,8 @@ def test_a_thousand_pairs_killed_and_resumed(tmp_path):
     run = write_run(tmp_path / "run", 1000)
     command = [
         sys.executable, "-m", "lmx_cli.main", "mediate", str(run), "--components", "residual", "--layers", "1",
-        "--roles", "cue,later_separator,swapped_item", "--lists", "0", "--controls", "0", "--bootstrap", "99", "--no-plots",
+        "--roles", "cue,later_separator,swapped_item", "--lists", "0", "--controls", "0", "--bootstrap", "99",
+        "--no-plots",
     ]  # fmt: skip
     env = {**os.environ, "OMP_NUM_THREADS": "1"}
     killed = subprocess.Popen([*command, "-o", str(tmp_path / "a")], env=env, stderr=subprocess.DEVNULL)

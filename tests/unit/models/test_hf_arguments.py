@@ -4,7 +4,7 @@ import pytest
 
 import lmx_models.harness.decoder_lm as decoder_lm
 from lmx_files.errors import UserError
-from lmx_models.autoregressive import AutoregressiveLM
+from lmx_models.methods.ar import AutoregressiveLM
 from lmx_models.settings.requests import read_generation
 from lmx_plugins.evaluation.asked import announced
 

@@ -7,12 +7,13 @@ from lm_eval.api.instance import Instance
 
 from lmx_files.errors import UserError
 from lmx_metrics import structure
-from lmx_models.autoregressive import AutoregressiveLM
 from lmx_models.core.base import Feed, Generation, Segment
 from lmx_models.decoding.composed.iterative import IterativeConfig, satisfied
 from lmx_models.iterative import PROMPTS as TEMPLATES
 from lmx_models.iterative import IterativeLM
-from lmx_models.methods.registry import METHODS, Method
+from lmx_models.methods.ar import AutoregressiveLM
+from lmx_models.methods.method import Method
+from lmx_models.methods.registry import METHODS
 from tests.unit.models.test_decoder_lm import FAST, PROMPTS, requests
 
 SMALL = {**FAST, "self_check": False}
@@ -46,7 +47,7 @@ def scripted(monkeypatch):
             tokens = tokenizer.encode(text, add_special_tokens=False)
             return Generation(tokens, [Segment("scripted", 0, len(tokens))], "length")
 
-        monkeypatch.setitem(METHODS, "scripted", Method(start, ("scripted",)))
+        monkeypatch.setitem(METHODS, "scripted", Method("scripted", start))
         return IterativeLM(pretrained="tiny-base", inner="scripted", rounds=3, **SMALL)
 
     return install

@@ -11,8 +11,9 @@ from transformers import AutoTokenizer, MistralConfig, MistralForCausalLM, Qwen3
 from lmx_files.errors import UserError
 from lmx_models.core.sampling import stream
 from lmx_models.decoding.diffusion.elbo import masked_likelihood
-from lmx_models.diffusion import BlockDiffusionLM, MaskedDiffusionLM
 from lmx_models.iterative import IterativeLM
+from lmx_models.methods.bd3lm import BlockDiffusionLM
+from lmx_models.methods.mdlm import MaskedDiffusionLM
 from lmx_models.zoo import catalogue, family_table
 from lmx_models.zoo.loading import end_ids
 from tests.unit.decoding.diffusion_tools import run_all

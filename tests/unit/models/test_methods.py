@@ -6,13 +6,15 @@ import shutil
 import pytest
 
 from lmx_files.errors import UserError
-from lmx_models.autoregressive import AutoregressiveLM
-from lmx_models.diffusion import BlockDiffusionLM, MaskedDiffusionLM
 from lmx_models.guided.model import GuidedLM
 from lmx_models.hybrid.model import HybridLM
 from lmx_models.iterative import IterativeLM
-from lmx_models.methods.registry import METHODS, check_settings, method_named, plain_settings
-from lmx_models.wedlm import WeDLM
+from lmx_models.methods.ar import AutoregressiveLM
+from lmx_models.methods.bd3lm import BlockDiffusionLM
+from lmx_models.methods.mdlm import MaskedDiffusionLM
+from lmx_models.methods.method import check_settings, plain_settings
+from lmx_models.methods.registry import method_named
+from lmx_models.methods.wedlm import WeDLM
 from lmx_models.zoo import catalogue
 from tests.unit.models.test_decoder_lm import FAST, requests
 
@@ -95,7 +97,7 @@ def test_models_that_a_method_cannot_use_are_refused(family):
 
 
 def test_settings_are_dumped_under_the_names_that_users_write():
-    plain = plain_settings(METHODS["wedlm"], {"lambda": 0.3, "tau": float("inf"), "temperature": 0.5})
+    plain = plain_settings(method_named("wedlm"), {"lambda": 0.3, "tau": float("inf"), "temperature": 0.5})
     assert (plain["lambda"], plain["tau"], plain["temperature"], plain["window"]) == (0.3, "inf", 0.5, None)
     assert "distance" not in plain
 
@@ -117,7 +119,7 @@ def test_settings_are_dumped_under_the_names_that_users_write():
 )
 def test_bad_settings(method, settings, message):
     with pytest.raises(UserError, match=message):
-        check_settings(METHODS[method], settings, "here")
+        check_settings(method_named(method), settings, "here")
 
 
 def test_unknown_methods():

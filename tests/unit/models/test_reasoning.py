@@ -6,14 +6,15 @@ import pytest
 from lm_eval.models.huggingface import HFLM
 from transformers import AddedToken
 
-from lmx_models.autoregressive import AutoregressiveLM
 from lmx_models.core.stopping import Reasoning, Stopping
-from lmx_models.diffusion import BlockDiffusionLM, MaskedDiffusionLM
 from lmx_models.guided.model import GuidedLM
 from lmx_models.hybrid.model import HybridLM
 from lmx_models.iterative import IterativeLM
+from lmx_models.methods.ar import AutoregressiveLM
+from lmx_models.methods.bd3lm import BlockDiffusionLM
+from lmx_models.methods.mdlm import MaskedDiffusionLM
+from lmx_models.methods.wedlm import WeDLM
 from lmx_models.settings.requests import reasoning_of
-from lmx_models.wedlm import WeDLM
 from lmx_models.zoo import catalogue
 from tests.unit.models.test_decoder_lm import requests
 

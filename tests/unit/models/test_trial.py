@@ -26,6 +26,19 @@ TINY = {"pretrained": "tiny-base", "oracle": "tiny-oracle"}
         ("iterative", {"pretrained": "tiny-base", "inner": "arr"}, None, "arr"),
         ("scripted", {"txt": "x"}, None, "unknown --model scripted argument 'txt'"),
         ("hf", {"pretrained": "/no/such/folder"}, None, "there is no such folder"),
+        ("hf", {}, None, "--model hf needs pretrained="),
+        ("hf", {"pretraind": "tiny-base"}, None, "unknown --model hf argument 'pretraind': did you mean 'pretrained'?"),
+        ("hf", {"pretrained": "x/y", "dtpe": "float32"}, None, "did you mean 'dtype'"),
+        ("hf", {"pretrained": "x/y", "tokenizer": "./nowhere"}, None, "tokenizer=./nowhere: there is no such folder"),
+        ("hf", {"pretrained": "x/y", "peft": "/nowhere/adapter"}, None, "peft=/nowhere/adapter"),
+        ("hf", {"pretrained": "x/y", "batch_size": "x"}, None, "batch_size='x' is neither"),
+        ("ar", {"pretrained": "tiny-base", "batch_size": "x"}, None, "batch_size='x' is neither"),
+        (
+            "ar",
+            {"pretrained": "tiny-base", "tokenizer": "./nowhere"},
+            None,
+            "tokenizer=./nowhere: there is no such folder",
+        ),
     ],
 )
 def test_what_a_model_refuses_is_told_without_weights(model, arguments, gen_kwargs, message):
@@ -67,3 +80,24 @@ def test_a_dry_run_names_the_arm_and_the_slip(tmp_path):
     done = CliRunner().invoke(app, ["sweep", str(path), "--dry-run"])
     assert "arm bad: unknown --model scripted argument 'txt'" in str(done.exception)
     assert not list((tmp_path / "out").glob("arms/*"))
+
+
+def test_a_flag_of_the_arm_is_tried_with_the_models_arguments(tmp_path):
+    path = tmp_path / "sweep.yaml"
+    arm = {
+        "name": "a",
+        "model": "ar",
+        "model_args": {"pretrained": "tiny-base"},
+        "tasks": ["constraint_tiny"],
+        "batch_size": "x",
+    }
+    path.write_text(yaml.safe_dump({"name": "s", "output_path": str(tmp_path / "out"), "arms": [arm]}))
+    with pytest.raises(UserError, match="arm a: batch_size='x' is neither"):
+        CliRunner().invoke(app, ["sweep", str(path), "--dry-run"], catch_exceptions=False)
+
+
+def test_what_hf_hands_on_is_not_refused():
+    try_arguments(
+        "hf", {"pretrained": "x/y", "attn_implementation": "sdpa", "low_cpu_mem_usage": True, "batch_size": "auto:4"}
+    )
+    try_arguments("dummy", {"anything": 1})

@@ -14,10 +14,11 @@ import pytest
 
 from lmx_files.errors import UserError
 from lmx_files.safety import children
-from lmx_runs.sweep import arms, executors, logs, plan, slurm
-from lmx_runs.sweep.executors import Job, LocalExecutor, outcome_of
+from lmx_runs.jobs import executors, logs, slurm
+from lmx_runs.jobs.executors import Job, LocalExecutor, outcome_of
+from lmx_runs.jobs.worker import MODULE, Attempt
+from lmx_runs.sweep import arms, plan
 from lmx_runs.sweep.state import STATE_FILE, ArmState, State, locked
-from lmx_runs.sweep.worker import MODULE, Attempt
 from tests.unit.files.watching import HOSTILE
 
 TOKEN = "0123456789abcdef" * 2

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from lmx_files.errors import UserError
 from lmx_files.safety import terminal
+from lmx_runs.jobs.executors import Job, LocalExecutor
 from lmx_runs.sweep import arms, config, plan
-from lmx_runs.sweep.executors import Job, LocalExecutor
 from lmx_runs.sweep.state import STATE_FILE, ArmState, State
 from tests.unit.files.watching import HOSTILE, Watcher
 

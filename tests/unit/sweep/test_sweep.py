@@ -12,7 +12,8 @@ import pytest
 
 from lmx_cli import sweep as command
 from lmx_cli.main import main
-from lmx_runs.sweep import executors, flags, plan
+from lmx_runs.jobs import executors
+from lmx_runs.sweep import flags, plan
 from lmx_runs.sweep.state import State
 from tests import sweep_tools as tools
 

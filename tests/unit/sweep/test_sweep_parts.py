@@ -9,8 +9,9 @@ import pytest
 from rich.console import Console
 
 from lmx_files.errors import UserError
-from lmx_runs.sweep import arms, config, logs, slurm
-from lmx_runs.sweep.executors import Job, Report
+from lmx_runs.jobs import logs, slurm
+from lmx_runs.jobs.executors import Job, Report
+from lmx_runs.sweep import arms, config
 from lmx_runs.sweep.state import ArmState
 from lmx_runs.sweep.view import View
 from tests import sweep_tools as tools

@@ -18,7 +18,7 @@ from transformers import (
 )
 
 from lmx_files.errors import UserError
-from lmx_models.autoregressive import AutoregressiveLM
+from lmx_models.methods.ar import AutoregressiveLM
 from lmx_models.zoo import catalogue, family_table
 from lmx_models.zoo.families import load, mask_id
 from lmx_models.zoo.family_table import FAMILIES, family_of

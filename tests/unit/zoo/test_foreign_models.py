@@ -12,11 +12,11 @@ import pytest
 import torch
 
 from lmx_files.errors import UserError
-from lmx_models.autoregressive import AutoregressiveLM
 from lmx_models.guided.model import GuidedLM
 from lmx_models.guided.servers import GuidedOnServer
 from lmx_models.hybrid.model import HybridLM
 from lmx_models.iterative import IterativeLM
+from lmx_models.methods.ar import AutoregressiveLM
 from lmx_models.zoo import catalogue, folders, loading
 from lmx_models.zoo.resolved import Resolved
 

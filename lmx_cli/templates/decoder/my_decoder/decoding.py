@@ -7,12 +7,9 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 
 import torch
-from lmx_files.errors import UserError
-from lmx_models.core.base import Decoding, Feed, Generation, Segment
-from lmx_models.core.sampling import Sampling, sample
-from lmx_models.core.stopping import Stopping
+from lmx_models.api import Decoding, Feed, Generation, Sampling, Segment, Stopping, UserError, sample
 
-MODEL = "ar"  # the name that `DecoderLM.step_models` gives to the model
+MODEL = "my_decoder"  # the one model of a method is called as the method
 
 
 @dataclass(frozen=True)
@@ -76,7 +73,7 @@ def best_of_n(
         dropped += sum(len(draft.tokens) for draft in drafts if draft is not best)
         scores.append([round(draft.score, 4) for draft in drafts])
         if finish := stopping.check(tokens):
-            segments = [Segment("my_decoder", 0, len(tokens))]
+            segments = [Segment(MODEL, 0, len(tokens))]
             return Generation(tokens, segments, finish, dropped, {"scores": scores})
         logits = yield Feed(MODEL, best.tokens, at=start)
 

@@ -1,41 +1,42 @@
-"""The decoder on `tiny-base`, a small model that lmx ships, through the real scheduler: offline, in seconds."""
+"""The decoder without weights, in milliseconds; then on `tiny-base`, which lmx ships: offline, in seconds."""
 
 from __future__ import annotations
 
 import itertools
-import json
-from pathlib import Path
 from typing import Any
 
-import lmx_tasks
 import pytest
-from lm_eval.api.instance import Instance
 from lm_eval.api.registry import get_model
-from lmx_files.errors import UserError
-from lmx_models.autoregressive import AutoregressiveLM
-from lmx_models.harness.decoder_lm import DecoderLM
+from lmx_models.api import MethodLM, UserError, drive_method, made_up, texts_of
 
-from my_decoder.model import MyDecoderLM
+from my_decoder.decoding import MODEL
+from my_decoder.model import METHOD, MyDecoderLM
 
-DATA = Path(lmx_tasks.__file__).parent / "constraint_tiny" / "data" / "tiny.jsonl"
-PROMPTS = [json.loads(line)["prompt"] for line in DATA.read_text(encoding="utf-8").splitlines()[:6]]
+PROMPTS = ["Write a short list of rules for a kitchen.", "Goal:", "Once upon a time", "The plan has three parts:"]
 
 
-def load(model: type[DecoderLM] = MyDecoderLM, batch_size: int = 4, **settings: Any) -> DecoderLM:
+def load(model: type[MethodLM] = MyDecoderLM, batch_size: int = 4, **settings: Any) -> MethodLM:
     return model(pretrained="tiny-base", device="cpu", batch_size=batch_size, **settings)
 
 
-def write(model: DecoderLM, **gen_kwargs: Any) -> list[Any]:
-    gen_kwargs = {"until": [], "max_gen_toks": 24, **gen_kwargs}
-    requests = [
-        # The task and the document's number by name for lm_eval 0.5, in `metadata` for 0.4.
-        Instance(
-            "generate_until", {}, (prompt, dict(gen_kwargs)), 0, metadata=("a_task", i, 1), task_name="a_task", doc_id=i
-        )
-        for i, prompt in enumerate(PROMPTS)
-    ]
-    texts: list[Any] = model.generate_until(requests, disable_tqdm=True)
-    return texts
+def write(model: MethodLM, **gen_kwargs: Any) -> list[Any]:
+    return texts_of(model, PROMPTS, **gen_kwargs)
+
+
+def test_without_weights_one_greedy_draft_takes_the_most_probable_token() -> None:
+    model = made_up("a model")
+    written, fed = drive_method(METHOD, {MODEL: model}, prompt=[7, 8], n=1, draft_temperature=0)
+    seen = [7, 8]
+    for token in written.tokens:
+        assert token == int(model(seen).argmax())
+        seen.append(token)
+    assert fed[MODEL] >= len(seen) - 1
+
+
+def test_without_weights_the_same_seed_writes_the_same_text() -> None:
+    one, again, other = (drive_method(METHOD, {MODEL: made_up("m")}, seed=seed)[0] for seed in (1, 1, 2))
+    assert one == again
+    assert one.tokens != other.tokens
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +54,7 @@ def test_the_batch_does_not_change_a_text(four: list[Any]) -> None:
 
 
 def test_one_greedy_draft_is_plain_decoding() -> None:
-    assert write(load(n=1, draft_temperature=0)) == write(load(AutoregressiveLM))
+    assert write(load(n=1, draft_temperature=0)) == write(load(get_model("ar")))
 
 
 def test_the_most_probable_draft_is_kept() -> None:

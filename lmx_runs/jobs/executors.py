@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import os
 import signal
 import subprocess
@@ -12,16 +13,25 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Protocol
 
 import psutil
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from lmx_files import opening
 from lmx_files.errors import UserError
-from lmx_files.safety import children
-from lmx_runs.sweep.state import Time
-from lmx_runs.sweep.worker import ATTEMPT, GRACE, LOG, MODULE
+from lmx_files.safety import children, terminal
+from lmx_runs.jobs.worker import ATTEMPT, GRACE, LOG, MODULE
 
+_LONGEST_REASON = 500
 _MOST = 1 << 20
 """Bytes of an outcome; a larger file is none."""
+
+
+def _time(text: str) -> str:
+    if datetime.datetime.fromisoformat(text).tzinfo is None:
+        raise ValueError("is no time with an offset from UTC")
+    return text
+
+
+Time = Annotated[str, AfterValidator(_time)]
 
 
 @dataclass(frozen=True)
@@ -98,7 +108,7 @@ def outcome_of(job: Job) -> Report | None:
         return None
     if outcome.token != job.token:
         return None
-    code, reason = outcome.exit_code, outcome.reason
+    code, reason = outcome.exit_code, terminal.one_line(outcome.reason)[:_LONGEST_REASON]
     if not reason and code < 0:
         known = {number.value: f" ({number.name})" for number in signal.Signals}
         reason = f"ended by signal {-code}{known.get(-code, '')}"

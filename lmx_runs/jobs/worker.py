@@ -22,7 +22,7 @@ from lmx_files import opening
 from lmx_files.safety import children
 
 # How this module is started, and with which file in the arm's folder.
-MODULE, ATTEMPT = "lmx_runs.sweep.worker", "attempt.json"
+MODULE, ATTEMPT = "lmx_runs.jobs.worker", "attempt.json"
 # The log of an arm, in its folder.
 LOG = "log.txt"
 # The line in the log that begins an attempt, so that an error can be told from one of an earlier attempt.

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import shlex
 import subprocess
 import time
@@ -17,10 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from lmx_files.errors import UserError, unknown
-from lmx_files.safety import children
-from lmx_runs.sweep import flags as lm_eval_flags
-from lmx_runs.sweep.executors import Job, Report, SubmissionError, outcome_of
-from lmx_runs.sweep.worker import Attempt
+from lmx_files.safety import children, secrets
+from lmx_runs.jobs.executors import Job, Report, SubmissionError, outcome_of
+from lmx_runs.jobs.worker import Attempt
 
 # What the sweep sets itself: an arm is one job of one task, found again by its comment.
 _OURS = frozenset({"job_name", "comment", "nodes", "ntasks_per_node", "array_parallelism", "stderr_to_stdout"})
@@ -40,6 +40,17 @@ _ANNOUNCED_EARLY = 60
 _ASK_EVERY = 10.0
 # Seconds that a finished job's outcome may take to appear on a shared file system.
 _PATIENCE = 15.0
+
+
+MEND = "leave it out and export it in your shell: arms inherit the environment"
+
+
+def check_setup_line(line: str) -> None:
+    """Raise a `UserError` for a shell line that sets a secret."""
+    for name in re.findall(r"\b([A-Za-z_]\w*)=", line):
+        if secrets.is_secret_name(name):
+            raise UserError(f"slurm.setup sets {name}, which looks like a secret: {MEND}")
+    secrets.refuse(line, "slurm.setup", MEND)
 
 
 class SlurmExecutor:
@@ -93,7 +104,7 @@ class SlurmExecutor:
             if not isinstance(lines, list) or not all(isinstance(line, str) for line in lines):
                 raise UserError(f"slurm.{key} must be a list of shell commands, for example ['module load cuda']")
             for line in lines:
-                lm_eval_flags.check_setup_line(line)
+                check_setup_line(line)
         try:
             self._configured("check", "", settings)
         except (TypeError, ValueError) as error:

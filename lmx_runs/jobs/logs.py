@@ -8,7 +8,7 @@ from pathlib import Path
 from lmx_files import opening
 from lmx_files.errors import UserError
 from lmx_files.safety import secrets, terminal
-from lmx_runs.sweep.worker import HEADER
+from lmx_runs.jobs.worker import HEADER
 
 _ERROR = re.compile(r"^(lmx: error: |[\w.]*(Error|Exception|Interrupt)\b)")
 _TAIL = 64 * 1024

@@ -1,0 +1,139 @@
+"""What a way of decoding is, told once: `--model NAME`, hybrid, iterative, journals and results all read it here."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from lmx_files.errors import UserError
+from lmx_models.core.base import Decoding
+from lmx_models.core.sampling import Sampling
+from lmx_models.methods.weights import Weights
+from lmx_models.records.fingerprint import plugin_code
+from lmx_models.settings.arguments import build, fields_of, refuse_unknown
+from lmx_models.settings.requests import Request, sampling_of
+from lmx_models.zoo.loading import same_tokenizer
+
+Start = Callable[[Request, Mapping[str, Weights]], Decoding]
+EXACT, BOUND = "ar", "mc"
+
+
+@dataclass(frozen=True, eq=False)
+class Method:
+    """A way of decoding.
+
+    Attributes:
+        name: what ``--model`` and ``method:`` call it.
+        start: makes the decoder of a request, given the weights by role; the request's values are named as fields.
+        roles: the names under which the decoder feeds its models; the first is the model that writes the text
+            (``pretrained``), each other one becomes an argument of its name. Left out: one, called as the method.
+        settings: dataclasses of what a request may set, besides `Sampling`.
+        run_settings: dataclasses of what holds for a whole run under ``--model NAME``.
+        models: the model of a role that the user does not name. A further role without one must be named.
+        likelihood: `EXACT`: the autoregressive likelihood of the writing model means something; `BOUND`: the class
+            estimates one; None: there is none.
+        names: what users call a field, where that is not its name.
+        of_model: settings that follow the model's family or config unless they are given.
+        defaults: returns those settings for a loaded writing model.
+        check: raises a `UserError` for settings that do not go together.
+        fit: raises a `UserError` for loaded models that the method cannot use with these settings.
+        one_tokenizer: all its models must have the tokenizer of the first.
+    """
+
+    name: str
+    start: Start
+    roles: tuple[str, ...] = ()
+    settings: tuple[type, ...] = ()
+    run_settings: tuple[type, ...] = ()
+    models: Mapping[str, str] = field(default_factory=dict)
+    likelihood: str | None = EXACT
+    names: Mapping[str, str] = field(default_factory=dict)
+    of_model: tuple[str, ...] = ()
+    defaults: Callable[[Weights], Mapping[str, Any]] | None = None
+    check: Callable[[Mapping[str, Any]], None] | None = None
+    fit: Callable[[Mapping[str, Weights], Mapping[str, Any]], None] | None = None
+    one_tokenizer: bool = True
+
+    def __post_init__(self) -> None:
+        if not self.roles:
+            object.__setattr__(self, "roles", (self.name,))
+
+    @property
+    def others(self) -> tuple[str, ...]:
+        """The roles beside the model that writes: arguments of the same names."""
+        return self.roles[1:]
+
+    def fields(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return settings under the names of the fields."""
+        return {self.names.get(name, name): value for name, value in values.items()}
+
+    def as_written(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """Return settings under the names that users write, as JSON-serialisable data."""
+        users = {field: name for name, field in self.names.items()}
+        return {users.get(name, name): "inf" if one == float("inf") else one for name, one in settings.items()}
+
+    def of(self, writer: Weights) -> dict[str, Any]:
+        """Return the settings that follow the writing model."""
+        return dict(self.defaults(writer)) if self.defaults else {}
+
+    def decoder(self, request: Request, weights: Mapping[str, Weights]) -> Decoding:
+        """Return the decoder of a request, whose values are named as fields."""
+        values = {**self.of(weights[self.roles[0]]), **request.values}
+        return self.start(dataclasses.replace(request, values=values), weights)
+
+    def code(self) -> str | None:
+        """Return a hash of the plugin's code that the method comes from; None for lmx's own."""
+        return plugin_code((self.start,))
+
+
+def setting_types(method: Method) -> dict[str, Any]:
+    """Return the names of all settings of a method as users write them, sampling included, with their types."""
+    hints = fields_of(Sampling, *method.settings, *method.run_settings)
+    return {**method.as_written(hints), "do_sample": bool}
+
+
+def check_settings(method: Method, settings: Mapping[str, Any], where: str) -> None:
+    """Raise a `UserError` for a setting that the method does not have or whose value it does not take."""
+    refuse_unknown(map(str, settings), setting_types(method), f"setting of {where}:")
+    try:
+        plain_settings(method, settings)
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from error
+
+
+def plain_settings(method: Method, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return all settings that `values` stand for, defaults included, as JSON-serialisable data.
+
+    None stands for what the model's own files say.
+    """
+    values = method.fields(values)
+    if method.check is not None:
+        method.check(values)
+    configs = [sampling_of(values), *(build(config, values) for config in (*method.settings, *method.run_settings))]
+    settings = method.as_written({name: one for config in configs for name, one in dataclasses.asdict(config).items()})
+    return settings | {name: None for name in method.of_model if values.get(name) is None}
+
+
+def check_fit(method: Method, weights: Mapping[str, Weights], values: Mapping[str, Any], where: str = "") -> None:
+    """Raise a `UserError` if a method cannot use the loaded models; `where` begins it."""
+    try:
+        if method.one_tokenizer:
+            _refuse_other_tokenizers(method, weights)
+        if method.fit is not None:
+            method.fit(weights, method.fields(values))
+    except UserError as error:
+        if not where:
+            raise
+        raise UserError(f"{where}: {error}") from error
+
+
+def _refuse_other_tokenizers(method: Method, weights: Mapping[str, Weights]) -> None:
+    writer = weights[method.roles[0]]
+    for role in method.others:
+        if not same_tokenizer(writer.tokenizer, weights[role].tokenizer):
+            raise UserError(
+                f"{role}={weights[role].name} has another tokenizer than {writer.name}, and {method.name} needs one "
+                "for all its models: name two models of one family"
+            )

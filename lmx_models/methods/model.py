@@ -1,0 +1,164 @@
+"""``--model NAME`` of a method that is described by a `Method`: a class of two lines."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from lm_eval.api.instance import Instance
+
+from lmx_files.errors import UserError
+from lmx_files.values import read_bool
+from lmx_models.core.base import Decoding
+from lmx_models.engine.step_model import StepModel
+from lmx_models.harness.decoder_lm import DEFAULT_MODEL, DecoderLM
+from lmx_models.methods.method import Method, check_fit
+from lmx_models.methods.roles import load_others, others_named
+from lmx_models.methods.weights import Weights, stop_ids
+from lmx_models.settings.arguments import build, fields_of
+from lmx_models.settings.requests import Request
+from lmx_models.zoo import catalogue
+from lmx_models.zoo.resolved import Resolved
+
+log = logging.getLogger(__name__)
+
+
+class MethodLM(DecoderLM):
+    """A method as a model of lm_eval; everything follows from `described`.
+
+    Args:
+        pretrained: the model that writes (see `DecoderLM`). Of a method with several models, the first role's name is
+            another name for it.
+        **kwargs: a model for each further role, under the role's name; fields of the method's settings and of
+            `Sampling`; arguments of ``hf``. A further model is found before any weights are loaded, shared with the
+            first where it is the same, checked, and told in results and journals.
+
+    Attributes:
+        weights: the loaded models by role.
+    """
+
+    described: ClassVar[Method]
+    weights: Mapping[str, Weights]
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Take from the description what `DecoderLM` must know; what a class says itself stays."""
+        super().__init_subclass__(**kwargs)
+        if (described := vars(cls).get("described")) is None:
+            return
+        cls.method = described.name
+        cls.models_in_flight = len(described.roles)  # each text waits for one of them: so all have full batches
+        if "configs" not in vars(cls):
+            cls.configs = described.settings
+        run = tuple(fields_of(*described.run_settings))
+        cls.own_arguments = (*cls.own_arguments, *described.others, *run, *described.names)
+        told = dict.fromkeys((*described.roles, *run), "by `identity`")
+        cls.declared = {**told, **vars(cls).get("declared", {})}
+
+    def __init__(self, pretrained: Any = None, **kwargs: Any) -> None:
+        kwargs = self.described.fields(kwargs)
+        pretrained = self._writer(pretrained, kwargs)
+        runs = [build(config, kwargs) for config in self.described.run_settings]
+        self.run_values = {name: value for run in runs for name, value in dataclasses.asdict(run).items()}
+        self.models_named = self._others(pretrained, kwargs)
+        found = {role: self._find(role, name, kwargs) for role, name in self.models_named.items()}
+        super().__init__(pretrained=pretrained, **kwargs)
+        self.weights = self._load(found, read_bool("self_check", kwargs.get("self_check", True)))
+        self._check_fit()
+        if writer := self.weights.get(self.described.roles[0]):
+            self.settings = {**self.described.of(writer), **self.settings}
+
+    # Models.
+
+    def _writer(self, pretrained: Any, kwargs: dict[str, Any]) -> Any:
+        """Return the model that writes, which a method with several models knows by its role too."""
+        writer = self.described.roles[0]
+        named = kwargs.pop(writer, None) if self.described.others else None
+        if named is not None and pretrained not in (None, named):
+            raise UserError(f"pretrained={pretrained} and {writer}={named} are two names for one thing: give one")
+        given = pretrained if named is None else named
+        return self.described.models.get(writer, DEFAULT_MODEL) if given is None else given
+
+    def _others(self, pretrained: Any, kwargs: Mapping[str, Any]) -> dict[str, str]:
+        """Return the names of the further models by role."""
+        return others_named(self.described, kwargs, f"--model {self.method}")
+
+    def _find(self, role: str, name: str, kwargs: dict[str, Any]) -> Resolved | None:
+        """Look for a further model before the first one's weights are loaded."""
+        return catalogue.resolve(name)
+
+    def _load(self, found: Mapping[str, Resolved | None], self_check: bool) -> dict[str, Weights]:
+        """Load the further models; return all by role."""
+        here = {role: resolved for role, resolved in found.items() if resolved is not None}
+        return load_others(self, self.described, self.models_named, here, self_check)
+
+    def _check_fit(self) -> None:
+        check_fit(self.described, self.weights, {**self.run_values, **self.settings})
+
+    def step_models(self, rows: int, slots: int) -> dict[str, StepModel]:
+        """Return the models by role; the same weights share one set of forwards."""
+        models = {role: one.model for role, one in self.weights.items()}
+        shared = [id(model) for model in models.values()]
+        steps = {id(one): StepModel(one, rows * shared.count(id(one)), slots) for one in models.values()}
+        return {role: steps[id(model)] for role, model in models.items()}
+
+    def source_ids(self) -> frozenset[int]:
+        """End of text from any of the models ends the text."""
+        return stop_ids(self.weights)
+
+    @property
+    def max_length(self) -> int:
+        """The smallest context of the models."""
+        others = getattr(self, "weights", {})  # not there yet while lm_eval loads the first
+        return min([super().max_length, *(others[role].max_length for role in self.described.others if role in others)])
+
+    # Texts.
+
+    def decode(self, request: Request) -> Decoding:
+        """Return the decoder of one text."""
+        return self.described.decoder(
+            dataclasses.replace(request, values={**self.run_values, **request.values}), self.weights
+        )
+
+    def generation_fields(self, gen_kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        """Return generation arguments under the names of the fields."""
+        return self.described.fields(gen_kwargs)
+
+    def _configs(self, values: Mapping[str, Any]) -> list[Any]:
+        configs = super()._configs(values)
+        if self.described.check is not None:
+            self.described.check({**self.run_values, **values})
+        return configs
+
+    # What is told of a run.
+
+    def plain(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return all settings under the names that users give them."""
+        return self.described.as_written(super().plain(values))
+
+    def describe(self) -> dict[str, Any]:
+        """Return every run-level setting, with the further models' names."""
+        return {**super().describe(), **self.described.as_written(self.run_values), **self.models_named}
+
+    def identity(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return all that a text depends on: the further models too."""
+        code = self.described.code()
+        told = {**self.run_values, **self.others_identity(), **({"method_code": code} if code else {})}
+        return {**super().identity(values), **told}
+
+    def others_identity(self) -> dict[str, Any]:
+        """Return what stands for the further models in a journal."""
+        return {role: self.weights[role].identity for role in self.described.others}
+
+    def likelihood_settings(self) -> dict[str, Any]:
+        """Likelihoods are those of the model that writes; the others take no part."""
+        settings = super().likelihood_settings()
+        if self.described.others:
+            settings["scored"] = f"{self._asked_name} alone; {' and '.join(self.described.others)} takes no part"
+        return settings
+
+    def _likelihoods(self, kind: str, requests: list[Instance], compute: Any, disable_tqdm: bool) -> list[Any]:
+        if self.described.likelihood is None:
+            raise UserError(f"--model {self.method} has no likelihoods: choose tasks that generate, or use --model ar")
+        return super()._likelihoods(kind, requests, compute, disable_tqdm)

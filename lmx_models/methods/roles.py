@@ -1,0 +1,54 @@
+"""The further models of a method: named by arguments, found before weights are loaded, loaded once, told."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from lmx_files.errors import UserError
+from lmx_models.methods.method import Method
+from lmx_models.methods.weights import Weights, load_weights, loaded_by
+from lmx_models.settings.generation_defaults import unheeded
+from lmx_models.zoo.loading import model_name
+from lmx_models.zoo.resolved import Resolved
+
+CHANGES_WEIGHTS = ("peft", "delta")  # arguments of lm_eval's `hf` that are for its own model alone
+
+
+def others_named(method: Method, given: Mapping[str, Any], where: str) -> dict[str, str]:
+    """Return the names of a method's further models by role; `where` says in errors who needs them."""
+    names = {}
+    for role in method.others:
+        name = given.get(role)
+        name = method.models.get(role) if name is None else name
+        if not isinstance(name, str) or not name:
+            said = f"{role}={model_name(name)}: name it" if name else f"{where} needs {role}=MODEL"
+            raise UserError(f"{said}: a short name (`lmx models`), a Hub id or a folder")
+        names[role] = name
+    return names
+
+
+def load_others(
+    lm: Any, method: Method, named: Mapping[str, str], found: Mapping[str, Resolved], self_check: bool
+) -> dict[str, Weights]:
+    """Return all models of a method by role: the one that `lm` (a `DecoderLM`) has loaded, and the further ones.
+
+    Each set of weights is loaded once. What is to be said of a further model is appended to `lm.notes`.
+
+    Args:
+        named: the further models as the user wrote them. `found`: where they lie.
+    """
+    writer = loaded_by(lm)
+    weights = {method.roles[0]: writer}
+    places: dict[tuple[Any, Any], Weights] = {}
+    if not any(lm.given.get(name) for name in CHANGES_WEIGHTS):
+        places[lm.given.get("pretrained"), lm.given.get("revision")] = writer
+    for role, resolved in found.items():
+        place = resolved.pretrained, resolved.revision
+        if place not in places:
+            places[place] = load_weights(resolved, named[role], lm.model.dtype, lm.device, self_check)
+            said = unheeded(places[place].model.generation_config, named[role])
+            lm.notes += [f"{role}: {note}" for note in (resolved.note, said) if note]
+        weights[role] = dataclasses.replace(places[place], name=named[role])
+    return weights
