@@ -1,0 +1,101 @@
+"""What a model computed for a text: keys and values, and activations of the components, kept for patching."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from lmx_probes.components import COMPONENTS
+from lmx_probes.suffix import Row, Suffixes
+
+Tensor = torch.Tensor
+
+
+@dataclass(frozen=True)
+class Run:
+    """One text as the model computed it.
+
+    Attributes:
+        tokens: its token ids. logits: fp32 ``[vocabulary]``, of the token after the last.
+        keys, values: by layer, ``[key heads, tokens, dim]``.
+        activations: by component, by layer, ``[tokens, width]``; of ``head`` all heads side by side.
+    """
+
+    tokens: tuple[int, ...]
+    logits: Tensor
+    keys: tuple[Tensor, ...]
+    values: tuple[Tensor, ...]
+    activations: dict[str, list[Tensor]] = field(default_factory=dict)
+
+    def at(self, component: str, layer: int, positions: Sequence[int], columns: slice = slice(None)) -> Tensor:
+        """Return activations ``[positions, columns]``."""
+        return self.activations[component][layer][list(positions)][:, columns]
+
+
+def capture(suffixes: Suffixes, texts: Sequence[Sequence[int]], components: Collection[str]) -> list[Run]:
+    """Run whole texts (token ids) in one forward and keep what patching needs.
+
+    Args:
+        components: which activations to keep, see `lmx_probes.components`. ``residual`` always is.
+    """
+    order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
+    wanted = [name for name in COMPONENTS if name == "residual" or name in components]
+    seen: dict[str, list[Tensor]] = {name: [] for name in wanted}
+    with torch.inference_mode(), _watched(suffixes, wanted, lambda name, value: seen[name].append(value)):
+        logits, keys, values = suffixes.forward([Row(tuple(texts[i])) for i in order], record=True)
+    found: dict[int, Run] = {}
+    begin = 0
+    for row, i in enumerate(order):
+        part = slice(begin, begin + len(texts[i]))
+        begin = part.stop
+        activations = {name: [layer[part] for layer in layers] for name, layers in seen.items()}
+        found[i] = Run(
+            tuple(texts[i]), logits[row], tuple(k[:, part] for k in keys), tuple(v[:, part] for v in values),
+            activations,
+        )  # fmt: skip
+    return [found[i] for i in range(len(texts))]
+
+
+@contextlib.contextmanager
+def _watched(suffixes: Suffixes, components: Collection[str], keep: Callable[[str, Tensor], None]) -> Iterator[None]:
+    """Call `keep` with each component's name and activation ``[tokens, width]``, layer after layer."""
+    with contextlib.ExitStack() as stack:
+        for number, block in enumerate(suffixes.sites.blocks):
+
+            def of_layer(_m: Any, _a: Any, output: Any, number: int = number) -> None:
+                suffixes.returns(number, first(output), output)
+                keep("residual", first(output)[0])
+
+            stack.enter_context(removing(block.layer.register_forward_hook(of_layer)))
+            if "attention" in components:
+                stack.enter_context(
+                    removing(block.attention.register_forward_hook(lambda _m, _a, o: keep("attention", first(o)[0])))
+                )
+            if "mlp" in components:
+                stack.enter_context(
+                    removing(block.mlp.register_forward_hook(lambda _m, _a, o: keep("mlp", first(o)[0])))
+                )
+            if "head" in components:
+                stack.enter_context(
+                    removing(block.projection.register_forward_pre_hook(lambda _m, a: keep("head", a[0][0])))
+                )
+        yield
+
+
+def first(output: Any) -> Tensor:
+    """Return the tensor of a module's output, which may be a tuple that begins with it."""
+    tensor: Tensor = output[0] if isinstance(output, tuple) else output
+    return tensor
+
+
+@contextlib.contextmanager
+def removing(handle: Any) -> Iterator[None]:
+    """Remove a hook at the end of the block."""
+    try:
+        yield
+    finally:
+        handle.remove()

@@ -1,0 +1,161 @@
+"""A screen of all cells by attribution patching: it only chooses the cells whose effects are then measured exactly.
+
+The change of the metric is estimated to first order, (activation of x' - activation of x) . d metric / d activation
+(N. Nanda, 2023; J. Kramár et al., AtP*, arXiv 2403.00745). The gradient is taken in both runs and averaged, which is
+right to second order along the way from one to the other. One forward and one backward of each text serve all cells.
+Gradients need the model's own linear layers: nothing of the engine's packed weights is active here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+
+from lmx_files import atomic
+from lmx_probes.capture import first, removing
+from lmx_probes.mediation.answers import Answers
+from lmx_probes.mediation.measure import Grid, Key
+from lmx_probes.mediation.trials import Trial
+from lmx_probes.patch import Patcher
+
+Tensor = torch.Tensor
+PAIRS = 32
+"""Trials that are enough to rank cells."""
+
+
+def screen(
+    patcher: Patcher,
+    trials: Sequence[Trial],
+    grid: Grid,
+    answers: Answers,
+    progress: Callable[[Sequence[int]], Iterable[int]] = lambda each: each,
+) -> dict[Key, float]:
+    """Return the estimated share of the total effect of each cell: sum of estimates / sum of total effects.
+
+    Args:
+        trials: those that move the count are used, the first `PAIRS` of them.
+    """
+    moving = [trial for trial in trials if trial.moves][:PAIRS]
+    sums: dict[Key, float] = {}
+    total = 0.0
+    for number in progress(range(len(moving))):
+        trial = moving[number]
+        estimates, te = _of_trial(patcher, trial, grid, answers)
+        total += te
+        for key, value in estimates.items():
+            sums[key] = sums.get(key, 0.0) + value
+    return {key: value / total if total else 0.0 for key, value in sums.items()}
+
+
+def chosen(estimates: dict[Key, float], share: float) -> frozenset[Key]:
+    """Return the cells with the largest estimates, `share` of all.
+
+    The residual stream of the word that differs is always among them: it tells which cells are 1 by construction.
+    """
+    ranked = sorted(estimates, key=lambda key: -abs(estimates[key]))
+    own = {key for key in estimates if key[0] == "residual" and key[3] == "swapped_item"}
+    return frozenset(ranked[: max(1, round(share * len(ranked)))]) | own
+
+
+def screened(grid: Grid, estimates: dict[Key, float], share: float) -> Grid:
+    """Return the grid with only the chosen cells."""
+    return replace(grid, chosen=chosen(estimates, share))
+
+
+def write_screen(path: Path, estimates: dict[Key, float], grid: Grid) -> None:
+    """Write the estimates of all cells and which were chosen: for the record, never for a conclusion."""
+    keys = list(estimates)
+    table = pa.table(
+        {
+            "component": [key[0] for key in keys],
+            "layer": [key[1] for key in keys],
+            "head": [key[2] for key in keys],
+            "role": [key[3] for key in keys],
+            "estimate": list(estimates.values()),
+            "chosen": [key in (grid.chosen or ()) for key in keys],
+        }
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic.replacing(path, binary=True) as file:
+        pq.write_table(table, file)
+
+
+def _of_trial(patcher: Patcher, trial: Trial, grid: Grid, answers: Answers) -> tuple[dict[Key, float], float]:
+    with _frozen(patcher.model):
+        base, base_slopes, m0 = _gradients(patcher, trial.base, trial, grid.components, answers)
+        source, source_slopes, m1 = _gradients(patcher, trial.source, trial, grid.components, answers)
+    products: dict[tuple[str, int, int], Tensor] = {}
+    for name, layers in base.items():
+        for layer, here in enumerate(layers):
+            slope = (base_slopes[name][layer] + source_slopes[name][layer]) / 2
+            product = (source[name][layer] - here) * slope
+            if name == "head":
+                by_head = product.unflatten(1, (patcher.sites.heads, patcher.sites.head_dim)).sum(-1)
+                products |= {(name, layer, head): by_head[:, head] for head in range(patcher.sites.heads)}
+            else:
+                products[name, layer, -1] = product.sum(-1)
+    found: dict[Key, list[float]] = {}
+    for component, layer, head, place in grid.cells(trial):
+        value = float(products[component, layer, head][list(place.positions)].sum())
+        found.setdefault((component, layer, head, place.role), []).append(value)
+    return {key: sum(values) / len(values) for key, values in found.items()}, m1 - m0
+
+
+def _gradients(
+    patcher: Patcher, text: Sequence[int], trial: Trial, components: Sequence[str], answers: Answers
+) -> tuple[dict[str, list[Tensor]], dict[str, list[Tensor]], float]:
+    """Return the activations ``[tokens, width]`` by component and layer, the metric's gradients there, the metric."""
+    seen: dict[str, list[Tensor]] = {name: [] for name in components}
+
+    def keep(name: str, value: Tensor) -> None:
+        value.retain_grad()
+        seen[name].append(value)
+
+    with torch.enable_grad(), contextlib.ExitStack() as stack:
+        blocks = patcher.sites.blocks
+        stack.enter_context(removing(blocks[0].layer.register_forward_pre_hook(_as_leaf, with_kwargs=True)))
+        for block in blocks:
+            modules = {"residual": block.layer, "attention": block.attention, "mlp": block.mlp}
+            for name, module in modules.items():
+                if name in components:
+                    hook = module.register_forward_hook(lambda _m, _a, output, name=name: keep(name, first(output)))
+                    stack.enter_context(removing(hook))
+            if "head" in components:
+                hook = block.projection.register_forward_pre_hook(lambda _m, args: keep("head", args[0]))
+                stack.enter_context(removing(hook))
+        ids = torch.tensor([list(text)], device=patcher.model.device)
+        logits = patcher.model(input_ids=ids, use_cache=False, logits_to_keep=1).logits[0, -1].float()
+        metric = logits[answers.tokens[trial.other]] - logits[answers.tokens[trial.answer]]
+        metric.backward()  # type: ignore[no-untyped-call]
+    values = {name: [each.detach()[0] for each in layers] for name, layers in seen.items()}
+    slopes = {name: [_slope(each) for each in layers] for name, layers in seen.items()}
+    return values, slopes, float(metric.detach())
+
+
+def _slope(value: Tensor) -> Tensor:
+    return torch.zeros_like(value[0]) if value.grad is None else value.grad[0]
+
+
+def _as_leaf(_module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Let gradients begin at the first layer's input, for the weights need none."""
+    return (args[0].detach().requires_grad_(), *args[1:]), kwargs
+
+
+@contextlib.contextmanager
+def _frozen(model: torch.nn.Module) -> Iterator[None]:
+    """Leave out gradients of weights, which are not needed and cost as much as the others."""
+    before = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
+    try:
+        for parameter, _ in before:
+            parameter.requires_grad_(False)
+        yield
+    finally:
+        for parameter, needed in before:
+            parameter.requires_grad_(needed)
