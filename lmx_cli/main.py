@@ -9,7 +9,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
-from lmx_cli import compare, data, guide, guided, listing, models, new, plugins, report, rescore, run, sweep
+from lmx_cli import compare, data, entropy, guide, guided, listing, models, new, plugins, report, rescore, run, sweep
 from lmx_files import children, terminal
 from lmx_plugins.errors import UserError, unknown
 from lmx_plugins.guards import error_line, install_excepthook, wants_traceback
@@ -46,6 +46,7 @@ app.command("report")(report.report)
 app.command("guided-curve")(guided.guided_curve)
 app.command("guided-export")(guided.guided_export)
 app.command("guided-stats")(guided.guided_stats)
+app.command("entropy", cls=entropy.SeveralValues)(entropy.entropy)
 app.command("guide")(guide.guide)
 app.command("new")(new.new)
 app.command("sweep")(sweep.sweep)

@@ -100,7 +100,8 @@ def compare(a: torch.Tensor, b: torch.Tensor, targets: torch.Tensor) -> dict[str
     """Return how two distributions over the same tokens differ, computed in float64.
 
     ``kl_ab`` = KL(a || b) and ``kl_ba``, ``js`` (Jensen-Shannon divergence, at most log 2), ``delta_probability`` of
-    the target (b less a), ``same_top``, ``rank_a_in_b``: rank in b of the likeliest token of a, and ``rank_b_in_a``.
+    the target (b less a), ``same_top``, ``rank_a_in_b``: rank in b of the likeliest token of a, and ``rank_b_in_a``;
+    ``surprisal_a`` and ``surprisal_b`` of the target.
 
     Args:
         a, b: logits ``[positions, vocabulary]``. targets: ids ``[positions]``.
@@ -119,6 +120,8 @@ def compare(a: torch.Tensor, b: torch.Tensor, targets: torch.Tensor) -> dict[str
         "kl_ba": kl_ba,
         "js": js,
         "delta_probability": (q.gather(1, at) - p.gather(1, at))[:, 0],
+        "surprisal_a": -log_a.gather(1, at)[:, 0],
+        "surprisal_b": -log_b.gather(1, at)[:, 0],
         "same_top": (top_a == top_b)[:, 0],
         "rank_a_in_b": (b > b.gather(1, top_a)).sum(-1) + 1,
         "rank_b_in_a": (a > a.gather(1, top_b)).sum(-1) + 1,
