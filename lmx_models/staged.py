@@ -164,6 +164,7 @@ class StagedLM(DecoderLM):
             call.strings,
             lambda ids: tokenizer.decode(list(ids), skip_special_tokens=True),
             reasoning_of(self.think_end_token, tokenizer, text),
+            self.new_recorder(),
         )
         values = METHODS[call.method].fields(call.values)
         inner = Request(prompt, tokens[-room:], sampling_of(values), stopping, values, call.seeds)
@@ -178,7 +179,7 @@ class StagedLM(DecoderLM):
             call.name,
             METHODS[call.method].start(inner, call.weights),
             feed_names(call.name, call.method),
-            lambda generation: answer_of(stopping, generation),
+            lambda generation: answer_of(stopping, stopping.with_recorded(generation)),
             about,
         )
 

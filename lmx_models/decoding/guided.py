@@ -168,6 +168,8 @@ def guided(
             signal.append([len(state.tokens), round(SIGNALS[config.record](row), 6)])
             bounds.append(base.seen())
         state.write("base", base.draw())
+        if row is not None and remote_base is None:
+            stopping.record(len(state.tokens) - 1, row, state.tokens[-1])
         if finish := stopping.check(state.tokens):
             break
 

@@ -44,6 +44,7 @@ def oracle_tokens(
     while written < budget:
         logits = yield state.unseen("oracle")
         state.write("oracle", sample(logits[-1], sampling, rng))
+        stopping.record(len(state.tokens) - 1, logits[-1], state.tokens[-1])
         written += 1
         state.spent += 1
         if finish := stopping.check(state.tokens):

@@ -77,7 +77,8 @@ def test_scores_are_those_of_float64_whatever_the_batch(probe, rows, monkeypatch
         expected = direct(probe, given[number])[1]
         for name, values in expected.items():
             assert torch.allclose(found[name].double(), values.double(), atol=1e-5, rtol=1e-5), (name, number)
-        assert top is not None and (top.tokens[:, 0] == expected["top_token"]).all()
+        assert top is not None
+        assert (top.tokens[:, 0] == expected["top_token"]).all()
     assert seen == set(range(len(given)))
     assert reader.fed < sum(len(text.tokens) for text in given) - 6 * 20  # shared beginnings went through once
 
