@@ -82,7 +82,7 @@ def from_prompts(path: Path, texts: bool) -> Inputs:
     """
     if not path.is_file():
         raise UserError(f"there is no prompts file {path}: name a .jsonl with prompt (and text), or a .txt")
-    items = []
+    items: list[Item] = []
     if path.suffix == ".jsonl":
         for number, line in jsonl.numbered(path, "a prompts file"):
             prompt, text = line.get("prompt"), line.get("text", line.get("completion"))
@@ -203,7 +203,7 @@ def _item(
     count = trace.get("prompt_tokens")
     return Item(
         prompt, text, *about, repeat, correct, tuple(trace["tokens"]), count if isinstance(count, int) else None,
-        segments, tuple(steps) if _whole_numbers(steps) else (), extra.get("recorded"),
+        segments, tuple(steps or ()) if _whole_numbers(steps) else (), extra.get("recorded"),
     )  # fmt: skip
 
 

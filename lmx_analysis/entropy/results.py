@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.table import Table
 
 from lmx_analysis import tables
-from lmx_analysis.entropy import divergence, figures, forking, groups, study, testing
+from lmx_analysis.entropy import divergence, figures, forking, groups, page, study, testing
 from lmx_analysis.entropy.load import Measurement, load
 from lmx_analysis.entropy.overview import overview
 from lmx_files import atomic, csv
 
 TABLES = "tables"
-SHOWN = 15
-"""Tokens of the token tables that a picture shows."""
 
 
 def all_tables(found: Measurement, resamples: int = 10_000, seed: int = 1234) -> dict[str, list[dict[str, Any]]]:
@@ -57,19 +55,17 @@ def write(
     found = load(folder)
     made = all_tables(found, resamples, seed)
     if with_study:
-        for name, files in track(list(_prompts(found)), "the study's files"):
-            atomic.write_files(folder / name, files, "--output_dir")
+        for name, contents in track(list(study.per_prompt(found)), "the study's files"):
+            atomic.write_files(folder / name, contents, "--output_dir")
         atomic.write_files(folder, study.whole(found, experiment), "--output_dir")
     files: dict[str, str | bytes] = {f"{name}.csv": csv.text(rows) for name, rows in made.items()}
     files["entropy.json"] = tables.json_text({"experiment_name": experiment, "timestamp": found.stamp, **made})
     atomic.write_files(folder / TABLES, files, "--output_dir")
+    pictures = figures.all_figures(found, made) if plots else {}
     if plots:
-        atomic.write_files(folder / "figures", figures.all_figures(found, made), "--output_dir")
+        atomic.write_files(folder / "figures", pictures, "--output_dir")
+    atomic.write_files(folder, {"report.html": page.page(found, made, pictures, experiment)}, "--output_dir")
     return found, made
-
-
-def _prompts(found: Measurement) -> Iterator[tuple[str, dict[str, str]]]:
-    yield from study.per_prompt(found)
 
 
 def screen_tables(made: dict[str, list[dict[str, Any]]]) -> Iterable[Table]:
