@@ -37,8 +37,8 @@ NEXT ?= lm-eval>=0.5.0.dev0,<0.6
 test-next: $(STAMP)
 	rm -rf .next
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --pre --no-deps --target .next '$(NEXT)'
-	PYTHONPATH=$(CURDIR)/.next OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/contract tests/unit/test_upstream_discovery.py \
-		tests/unit/test_plugins_bridge.py tests/e2e/test_next_lm_eval.py
+	PYTHONPATH=$(CURDIR)/.next OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/contract tests/unit/plugins/test_upstream_discovery.py \
+		tests/unit/plugins/test_plugins_bridge.py tests/e2e/test_next_lm_eval.py
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

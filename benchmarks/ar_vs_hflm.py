@@ -12,9 +12,9 @@ import argparse
 import time
 
 import torch
-from common import machine, model_folder, report, requests
 from lm_eval.models.huggingface import HFLM
 
+from benchmarks.common import machine, model_folder, report, requests
 from lmx_models.autoregressive import AutoregressiveLM
 
 

@@ -23,8 +23,7 @@ import json, sys, time
 import lm_eval  # as `lm_eval` and `lmx run` do: from here on threads are chosen
 from lmx_plugins import threads
 from lmx_models.autoregressive import AutoregressiveLM
-sys.path.insert(0, sys.argv[3])
-from common import requests
+from benchmarks.common import requests
 lm = AutoregressiveLM(pretrained=sys.argv[1], device="cpu", dtype="float32", batch_size=8)
 todo = requests(lm, "constraint50", 8, do_sample=False, max_gen_toks=int(sys.argv[2]), until=[])
 lm.generate_until(todo[:1], disable_tqdm=True)
@@ -44,7 +43,7 @@ NAMES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OMP_WAIT_POLICY", "GOMP_SPINCOUN
 def decode(model: str, tokens: int, variables: dict[str, str]) -> dict[str, object]:
     """Return the seconds of decoding in a fresh process, and what it chose."""
     environment = {name: value for name, value in os.environ.items() if name not in NAMES} | variables
-    command = [sys.executable, "-c", DECODE, model, str(tokens), os.path.dirname(os.path.abspath(__file__))]
+    command = [sys.executable, "-c", DECODE, model, str(tokens)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     measured: dict[str, object] = json.loads(done.stdout.splitlines()[-1])
     return measured
@@ -57,7 +56,7 @@ def main() -> None:
     parser.add_argument("--loops", type=int, default=4)
     parser.add_argument("--tokens", type=int, default=48)
     options = parser.parse_args()
-    from common import machine, report
+    from benchmarks.common import machine, report
 
     facts = machine()
     seconds: dict[str, dict[str, list[float]]] = {way: {"alone": [], "busy": []} for way in WAYS}
@@ -77,6 +76,7 @@ def main() -> None:
             finally:
                 for loop in loops:
                     loop.kill()
+                    loop.wait()
     median = {
         way: {place: round(statistics.median(v), 2) for place, v in places.items()} for way, places in seconds.items()
     }

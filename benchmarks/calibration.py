@@ -13,12 +13,11 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import importlib.util
 import time
 from dataclasses import asdict
 
-from calibration_rows import Row
-from common import keep, machine
+from benchmarks.common import keep, machine
+from benchmarks.studies.calibration_rows import Row
 
 MODULES = ("calibration_paired", "calibration_many", "calibration_curve")
 
@@ -39,11 +38,11 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="a tenth of the studies")
     parser.add_argument("--only", help="one of " + ", ".join(MODULES))
     arguments = parser.parse_args()
-    modules = [arguments.only] if arguments.only else [name for name in MODULES if importlib.util.find_spec(name)]
+    modules = [arguments.only] if arguments.only else list(MODULES)
     group, whole = "", 0.0
     for name in modules:
         start, found = time.process_time(), []
-        for row in importlib.import_module(name).rows(arguments.quick):
+        for row in importlib.import_module(f"benchmarks.studies.{name}").rows(arguments.quick):
             if row.group != group:
                 group = row.group
                 print(f"\n{group:62}{'nominal':>9}{'before':>9}{'after':>9}{'± se':>8}{'N':>9}")

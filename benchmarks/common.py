@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from lmx_models import zoo
+from lmx_models.zoo import catalogue
 
 PACKAGES = ("lmx-eval", "torch", "transformers", "lm-eval")
 
@@ -54,7 +54,7 @@ def keep(name: str, result: dict[str, Any]) -> None:
 
 def model_folder(name: str) -> str:
     """Return the local folder of a model, fetched if need be."""
-    return zoo.resolve(name).pretrained
+    return catalogue.resolve(name).pretrained
 
 
 def requests(lm: Any, task: str, limit: int | None, **gen_kwargs: Any) -> list[Any]:

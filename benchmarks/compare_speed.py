@@ -13,7 +13,8 @@ import time
 from pathlib import Path
 
 import numpy as np
-from common import machine, report
+
+from benchmarks.common import machine, report
 
 STAMP = "2026-01-01T00-00-00.000000"
 

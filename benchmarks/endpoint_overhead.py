@@ -21,12 +21,12 @@ from pathlib import Path
 
 CLIENT = """
 import sys, time
-from lmx_models.decoding.base import Generate
-from lmx_models.engine.address import Address
-from lmx_models.engine.codecs import PieceCodec
-from lmx_models.engine.endpoint import Access, Endpoint
-from lmx_models.engine.remote_model import Features, RemoteModel
-from lmx_models.engine.sampling import Sampling
+from lmx_models.core.base import Generate
+from lmx_models.servers.address import Address
+from lmx_models.servers.codecs import PieceCodec
+from lmx_models.servers.endpoint import Access, Endpoint
+from lmx_models.servers.remote_model import Features, RemoteModel
+from lmx_models.core.sampling import Sampling
 url, requests, top = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 codec = PieceCodec()
 model = RemoteModel(Endpoint(Address(url, "m"), Access(max_concurrent=1)), codec, Features(top=top))

@@ -21,16 +21,17 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from common import machine, model_folder, report, requests
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from benchmarks.common import machine, model_folder, report, requests
 from lmx_models.autoregressive import AutoregressiveLM
+from lmx_models.core.base import Decoding
+from lmx_models.core.sampling import Sampling, stream
+from lmx_models.core.stopping import Stopping
 from lmx_models.decoding.autoregressive import autoregressive
-from lmx_models.decoding.base import Decoding
-from lmx_models.decoding.guided import GuidedConfig, guided
-from lmx_models.decoding.policies import PolicyConfig, RampSpaced
-from lmx_models.decoding.stopping import Stopping
-from lmx_models.engine.sampling import Sampling, stream
+from lmx_models.decoding.guided.config import GuidedConfig
+from lmx_models.decoding.guided.loop import guided
+from lmx_models.decoding.guided.policies import PolicyConfig, RampSpaced
 from lmx_models.engine.scheduler import Finished, Job, Scheduler
 from lmx_models.engine.step_model import StepModel
 
@@ -91,6 +92,7 @@ def reprefill(base: Any, oracle: Any, tokenizer: Any, prompts: list[str]) -> tup
     return time.perf_counter() - started, sum(written)
 
 
+# long: one measurement after another, and what is reported of each
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--base", default="smollm2-135m")

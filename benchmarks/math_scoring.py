@@ -29,19 +29,19 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from math_altered import altered, slips
-
-from lmx_metrics.math import worker as workers
-from lmx_metrics.math.answer import extract
-from lmx_metrics.math.normalise import is_words, normalise
-from lmx_metrics.math.numbers import based, number
+from benchmarks.studies.math_altered import altered, slips
+from lmx_metrics.math.compare.shapes import Shape, shape
+from lmx_metrics.math.notation.answer import extract
+from lmx_metrics.math.notation.normalise import is_words, normalise
+from lmx_metrics.math.notation.numbers import based, number
+from lmx_metrics.math.process import worker as workers
+from lmx_metrics.math.process.worker import LimitError
 from lmx_metrics.math.scoring import score
-from lmx_metrics.math.shapes import Shape, shape
-from lmx_metrics.math.worker import LimitError
 from lmx_tasks.math import data
 
 GOLDEN = Path(__file__).resolve().parents[1] / "tests" / "golden" / "lmx_math"
 N = 5000
+PEER = 1000  # of them math-verify alone judges for comparison
 LIMIT = 120.0
 
 
@@ -213,10 +213,10 @@ def speed(kind_of_gold: str, golds: list[str], rng: random.Random) -> bool:
             answer = rng.choice(wrong) if wrong and kind == 2 else rng.choice(golds)
         else:
             answer = gold
-        work.append((f"So the answer is $\\boxed{{{answer}}}$.", gold))
+        work.append((answer, gold))
     before, begin = _cpu(), time.perf_counter()
     starts = workers.own().started
-    right = sum(score(text, gold)["math_equal"] for text, gold in work)
+    right = sum(score(f"So the answer is $\\boxed{{{answer}}}$.", gold)["math_equal"] for answer, gold in work)
     wall = time.perf_counter() - begin
     replaced = workers.own().started - starts
     workers.own().close()  # the times of a child count when it has ended
@@ -224,6 +224,11 @@ def speed(kind_of_gold: str, golds: list[str], rng: random.Random) -> bool:
     print(
         f"{N} answers, gold answer {kind_of_gold} ({right:.0f} equal): {wall:.1f} s wall, {cpu:.1f} s of processor time"
     )
+    begin_alone = time.process_time()
+    for answer, gold in work[:PEER]:
+        _alone(gold, answer)
+    alone = (time.process_time() - begin_alone) / PEER
+    print(f"  {1000 * cpu / N:.2f} ms an answer; math-verify alone {1000 * alone:.2f} ms, on the first {PEER}")
     print(f"  processes started: {replaced}; load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
     return cpu < LIMIT
 

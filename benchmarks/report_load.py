@@ -31,8 +31,9 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from common import machine, report
 from playwright.sync_api import Page, sync_playwright
+
+from benchmarks.common import machine, report
 
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 METRICS = [

@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 
-from common import machine, report
+from benchmarks.common import machine, report
 
 ARGUMENTS = ["--model", "scripted", "--tasks", "constraint50", "--log_samples", "--output_path", "out"]
 COMMANDS = {

@@ -6,7 +6,7 @@ import importlib.util
 import io
 from typing import TYPE_CHECKING
 
-from lmx_plugins.errors import UserError
+from lmx_files.errors import UserError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

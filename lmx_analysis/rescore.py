@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
+from lmx_files.errors import UserError
 from lmx_files.hashing import sha256, sha256_of_text
-from lmx_files.runs import SAMPLE_FIELDS, Run
-from lmx_files.tally import listed
-from lmx_plugins.errors import UserError
+from lmx_files.runs.folders import SAMPLE_FIELDS, Run
+from lmx_files.runs.tally import listed
 
 Restore = Callable[[str, dict[str, Any]], Sequence[Any]]
 """Turns a logged sample of a task back into what its scoring was given: responses after the filter."""

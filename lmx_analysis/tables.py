@@ -10,9 +10,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from lmx_files import csv, jsonl, terminal
+from lmx_files import csv, jsonl
 from lmx_files.atomic import write_files
 from lmx_files.hashing import sha256
+from lmx_files.safety import terminal
 
 __all__ = ["console", "csv_text", "json_text", "number", "p_value", "sha256", "table", "write_files"]
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from lmx_files.runs import Run
+from lmx_files.runs.folders import Run
 
 
 @dataclass(frozen=True)

@@ -8,17 +8,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lmx_files import terminal
-from lmx_plugins.errors import UserError
+from lmx_files.errors import UserError
+from lmx_files.safety import terminal
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from lmx_models.completion import Completion
+    from lmx_models.core.completion import Completion
 
 COLOURS = {"base": "red", "oracle": "blue"}
 
 
+# long: a parameter an option
 def guide(
     prompt: Annotated[str, typer.Option("--prompt", help="What to write about; `-` reads it from standard input.")],
     base: Annotated[
@@ -28,7 +29,7 @@ def guide(
     oracle: Annotated[str | None, typer.Option("--oracle", help="The same, for the oracle.")] = None,
     c: Annotated[str, typer.Option("--c", help="Most consultations; inf: no limit.")] = "5",
     k: Annotated[str, typer.Option("--k", help="Most oracle tokens per consultation; inf: until the end.")] = "10",
-    policy: Annotated[str, typer.Option("--policy", help="When to ask; see docs/guided.md.")] = "ramp",
+    policy: Annotated[str, typer.Option("--policy", help="When to ask; see docs/decoding/guided.md.")] = "ramp",
     max_tokens: Annotated[int, typer.Option("--max_tokens", help="Most tokens of the answer.")] = 256,
     temperature: Annotated[float, typer.Option("--temperature", help="Of the base; 0 is greedy.")] = 0.0,
     device: Annotated[str | None, typer.Option("--device", help="Of models on this machine; else the GPU's.")] = None,
@@ -147,7 +148,7 @@ def _load(arguments: dict[str, Any]) -> Any:
     import torch
     import transformers
 
-    from lmx_models.guided import GuidedLM
+    from lmx_models.guided.model import GuidedLM
 
     logging.getLogger("lm_eval").setLevel(logging.ERROR)
     transformers.utils.logging.disable_progress_bar()

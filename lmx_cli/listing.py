@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from lmx_cli.output import show
-from lmx_plugins.errors import unknown
+from lmx_files.errors import unknown
 
 Rows = list[dict[str, Any]]
 

@@ -9,9 +9,11 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
-from lmx_cli import compare, data, entropy, guide, guided, listing, models, new, plugins, report, rescore, run, sweep
-from lmx_files import children, terminal
-from lmx_plugins.errors import UserError, unknown
+from lmx_cli import data, guide, listing, models, new, plugins, run, sweep
+from lmx_cli.analyses import compare, entropy, guided, report
+from lmx_cli.rescore import command
+from lmx_files.errors import UserError, unknown
+from lmx_files.safety import children, terminal
 from lmx_plugins.guards import error_line, install_excepthook, wants_traceback
 
 
@@ -41,7 +43,7 @@ app.command(
 app.command("plugins")(plugins.plugins)
 app.command("ls")(listing.ls)
 app.command("compare")(compare.compare)
-app.command("rescore")(rescore.rescore)
+app.command("rescore")(command.rescore)
 app.command("report")(report.report)
 app.command("guided-curve")(guided.guided_curve)
 app.command("guided-export")(guided.guided_export)

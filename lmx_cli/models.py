@@ -7,8 +7,8 @@ from typing import Annotated, Any
 import typer
 
 from lmx_cli.output import show
-from lmx_files import terminal
-from lmx_plugins.errors import UserError, unknown
+from lmx_files.errors import UserError, unknown
+from lmx_files.safety import terminal
 
 
 def build(group: Any) -> typer.Typer:
@@ -43,9 +43,9 @@ def models(
 def fetch(name: Annotated[str, typer.Argument(help="A short name from `lmx models`.")]) -> None:
     """Get a model's weights onto this machine and print where they are."""
     _known(name)
-    from lmx_models import zoo
+    from lmx_models.zoo import catalogue
 
-    terminal.say(zoo.fetch(name))
+    terminal.say(catalogue.fetch(name))
 
 
 def path(name: Annotated[str, typer.Argument(help="A short name from `lmx models`.")]) -> None:
@@ -53,15 +53,15 @@ def path(name: Annotated[str, typer.Argument(help="A short name from `lmx models
     entry = _known(name)
     if entry.available not in ("shipped", "cached"):
         raise UserError(f"model {name!r} is not on this machine yet. Get it with: lmx models fetch {name}")
-    from lmx_models import zoo
+    from lmx_models.zoo import catalogue
 
-    terminal.say(zoo.fetch(name))
+    terminal.say(catalogue.fetch(name))
 
 
 def _entries() -> dict[str, Any]:
-    from lmx_models import zoo
+    from lmx_models.zoo import catalogue
 
-    return {entry.name: entry for entry in zoo.list_models()}
+    return {entry.name: entry for entry in catalogue.list_models()}
 
 
 def _known(name: str) -> Any:

@@ -21,8 +21,8 @@ from typing import Annotated
 
 import typer
 
-from lmx_files import terminal
-from lmx_plugins.errors import UserError, unknown
+from lmx_files.errors import UserError, unknown
+from lmx_files.safety import terminal
 
 TEMPLATES = Path(__file__).with_name("templates")
 LONGEST_NAME = 30

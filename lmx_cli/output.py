@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from lmx_files import terminal
+from lmx_files.safety import terminal
 
 
 def show(rows: Sequence[dict[str, Any]], as_json: bool, empty: str, title: str | None = None) -> None:

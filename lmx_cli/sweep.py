@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lmx_files import terminal
-from lmx_plugins.errors import UserError, unknown
+from lmx_files.errors import UserError, unknown
+from lmx_files.safety import terminal
 
 if TYPE_CHECKING:
+    from lmx_runs.jobs.executors import Executor
     from lmx_runs.sweep.arms import Arm
-    from lmx_runs.sweep.executors import Executor
     from lmx_runs.sweep.runner import Runner
     from lmx_runs.sweep.state import State
 
@@ -70,10 +70,10 @@ def sweep(
 
 def _executor(kind: str, folder: Path, name: str, arms: list[Arm], at_once: int) -> Executor:
     if kind == "local":
-        from lmx_runs.sweep.executors import LocalExecutor
+        from lmx_runs.jobs.executors import LocalExecutor
 
         return LocalExecutor(min(at_once, max(1, len(arms))))
-    from lmx_runs.sweep.slurm import SlurmExecutor
+    from lmx_runs.jobs.slurm import SlurmExecutor
 
     slurm = SlurmExecutor(folder / "slurm", name)
     for arm in arms:
@@ -138,8 +138,8 @@ def _interrupted(runner: Runner) -> None:
 
 def _conclude(folder: Path, name: str, everything: list[Arm], chosen: list[Arm], runner: Runner) -> None:
     from lmx_analysis.tables import console
+    from lmx_runs.jobs.worker import LOG
     from lmx_runs.sweep import collate
-    from lmx_runs.sweep.worker import LOG
 
     # An arm that was not chosen this time may have results of former settings.
     known = runner.state.arms
@@ -163,7 +163,7 @@ def _report(folder: Path, title: str, results: list[Path]) -> None:
     """Write the report in a process of its own: whatever happens there, the sweep's results stand."""
     if not results:
         return
-    from lmx_files import children
+    from lmx_files.safety import children
 
     target = folder / "report.html"
     arguments = ["report", *map(str, results), "-o", str(target), "--title", title]

@@ -19,9 +19,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
+from lmx_files.errors import UserError
 from lmx_files.opening import read_bytes
 from lmx_files.reading import open_following_links, reason
-from lmx_plugins.errors import UserError
 
 LARGEST = 512 << 20
 """Bytes of one member that are read."""

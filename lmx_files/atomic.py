@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
+from lmx_files.errors import UserError
 from lmx_files.reading import LONGEST_NAME, is_plain_name, reason
-from lmx_plugins.errors import UserError
 
 SHORT = 40
 """Characters of a file's name that its draft bears, so that a long name leaves room for the rest."""

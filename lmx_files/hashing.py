@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+from lmx_files.errors import UserError
 from lmx_files.reading import open_following_links, reason
-from lmx_plugins.errors import UserError
 
 
 def sha256(path: Path) -> str:

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from lmx_files import atomic
+from lmx_files.errors import UserError
 from lmx_files.reading import open_following_links, reason
-from lmx_plugins.errors import UserError
 
 Last = Literal["ends", "skip", "take"]
 DEEPEST = 100

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
-from lmx_plugins.errors import UserError
+from lmx_files.errors import UserError
 
 # A line that is longer was not written by lmx, and is not looked at.
 LONGEST_LINE = 1 << 30

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lmx_files import atomic
+from lmx_files.errors import UserError
 from lmx_files.reading import reason
-from lmx_plugins.errors import UserError
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -7,7 +7,7 @@ import stat
 from pathlib import Path
 from typing import BinaryIO
 
-from lmx_plugins.errors import UserError
+from lmx_files.errors import UserError
 
 LONGEST_NAME = 255
 """Bytes of a file's name on common file systems."""

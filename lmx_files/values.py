@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from lmx_plugins.errors import UserError
+from lmx_files.errors import UserError
 
 TRUE = ("true", "yes", "on", "1")
 FALSE = ("false", "no", "off", "0")

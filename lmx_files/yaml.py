@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from lmx_plugins.errors import UserError
+from lmx_files.errors import UserError
 
 
 class StrictLoader(yaml.SafeLoader):

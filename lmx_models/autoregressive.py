@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from lmx_models.decoder_lm import DecoderLM
+from lmx_models.core.base import Decoding
 from lmx_models.decoding.autoregressive import autoregressive
-from lmx_models.decoding.base import Decoding
-from lmx_models.requests import Request
+from lmx_models.harness.decoder_lm import DecoderLM
+from lmx_models.settings.requests import Request
 
 
 class AutoregressiveLM(DecoderLM):

@@ -6,17 +6,17 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from lmx_models import families
-from lmx_models.arguments import build
-from lmx_models.decoding.base import Decoding
-from lmx_models.decoding.block_diffusion import BlockDiffusionConfig, block_diffusion
-from lmx_models.decoding.denoising import Head
-from lmx_models.decoding.elbo import block_likelihood, masked_likelihood
-from lmx_models.decoding.masked_diffusion import MaskedDiffusionConfig, masked_diffusion
+from lmx_files.errors import UserError
+from lmx_models.core.base import Decoding
+from lmx_models.decoding.diffusion.block_diffusion import BlockDiffusionConfig, block_diffusion
+from lmx_models.decoding.diffusion.denoising import Head
+from lmx_models.decoding.diffusion.elbo import block_likelihood, masked_likelihood
+from lmx_models.decoding.diffusion.masked_diffusion import MaskedDiffusionConfig, masked_diffusion
 from lmx_models.engine.step_model import StepModel
-from lmx_models.likelihoods import LikelihoodConfig, MaskLikelihoods
-from lmx_models.requests import Request
-from lmx_plugins.errors import UserError
+from lmx_models.harness.likelihoods import LikelihoodConfig, MaskLikelihoods
+from lmx_models.settings.arguments import build
+from lmx_models.settings.requests import Request
+from lmx_models.zoo import families, family_table
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,7 +37,7 @@ class DiffusionLM(MaskLikelihoods):
 
     Args:
         pretrained: a model trained to fill masks under bidirectional attention (see `DecoderLM` and
-            `lmx_models.families`).
+            `lmx_models.zoo.families`).
         **kwargs: fields of the method's config, `Sampling`, `LikelihoodConfig` (only ``ll=mc``) and `DiffusionRun`, and
             arguments of ``hf``.
     """
@@ -134,7 +134,7 @@ class BlockDiffusionLM(DiffusionLM):
         return {**super().likelihood_settings(), **blocks}
 
 
-def refuse_other_attention(config: Any, family: families.Family | None, method: str) -> None:
+def refuse_other_attention(config: Any, family: family_table.Family | None, method: str) -> None:
     """Refuse models whose tokens cannot all see one another."""
     if family is not None and family.causal:
         raise UserError(f"{family.name} models fill masks under causal attention: use --model wedlm, not {method}")

@@ -8,28 +8,21 @@ from typing import Any, ClassVar
 
 from lm_eval.api.instance import Instance
 
+from lmx_files.errors import UserError
 from lmx_files.values import read_bool
 from lmx_files.yaml import read_yaml
-from lmx_models import zoo
-from lmx_models.arguments import build, refuse_unknown
-from lmx_models.completion import Completion
-from lmx_models.decoder_lm import DEFAULT_MODEL
-from lmx_models.decoding.base import Decoding
-from lmx_models.decoding.iterative import IterativeConfig, iterative
-from lmx_models.decoding.stages import Stage
-from lmx_models.decoding.trace import Trace
-from lmx_models.hybrid_graph import Template
-from lmx_models.methods import (
-    Weights,
-    check_fit,
-    load_weights,
-    method_named,
-    plain_settings,
-    stop_ids,
-)
-from lmx_models.requests import Request
-from lmx_models.staged import StageCall, StagedLM, StagedRequest
-from lmx_plugins.errors import UserError
+from lmx_models.core.base import Decoding
+from lmx_models.core.completion import Completion
+from lmx_models.core.trace import Trace
+from lmx_models.decoding.composed.iterative import IterativeConfig, iterative
+from lmx_models.decoding.composed.stages import Stage
+from lmx_models.harness.decoder_lm import DEFAULT_MODEL
+from lmx_models.hybrid.graph import Template
+from lmx_models.methods.registry import Weights, check_fit, load_weights, method_named, plain_settings, stop_ids
+from lmx_models.methods.staged import StageCall, StagedLM, StagedRequest
+from lmx_models.settings.arguments import build, refuse_unknown
+from lmx_models.settings.requests import Request
+from lmx_models.zoo import catalogue
 
 PROMPTS = {
     "draft": "{prompt}",
@@ -93,7 +86,7 @@ class IterativeLM(StagedLM):
         self.configs = (IterativeConfig, *self._method.configs)  # type: ignore[misc]  # here they depend on `inner`
         if oracle is not None:
             self.models_in_flight = 2  # type: ignore[misc]  # as for --model guided
-        resolved = zoo.resolve(oracle) if oracle is not None else None
+        resolved = catalogue.resolve(oracle) if oracle is not None else None
         super().__init__(pretrained=pretrained, **self._method.fields(kwargs))
         self.weights = {self._method.roles[0]: self.main}
         if resolved is not None and oracle is not None:

@@ -9,15 +9,15 @@ from typing import Any, ClassVar
 from lm_eval.api.instance import Instance
 
 from lmx_files import jsonl
+from lmx_files.errors import UserError, unknown
 from lmx_files.reading import is_regular
-from lmx_models.arguments import refuse_unknown
-from lmx_models.completion import Completion
-from lmx_models.decoding.base import Segment
-from lmx_models.decoding.trace import ModelCost, Trace
-from lmx_models.evaluated import Evaluated, check_asked, check_origins, document_of
-from lmx_models.records import RunStatistics
-from lmx_plugins.errors import UserError, unknown
-from lmx_plugins.evaluation import Asked, asked
+from lmx_models.core.base import Segment
+from lmx_models.core.completion import Completion
+from lmx_models.core.trace import ModelCost, Trace
+from lmx_models.harness.evaluated import Evaluated, check_asked, check_origins, document_of
+from lmx_models.records.traces import RunStatistics
+from lmx_models.settings.arguments import refuse_unknown
+from lmx_plugins.evaluation.asked import Asked, asked
 
 FINISHES = ("eos", "stop", "length", "context")
 

@@ -7,17 +7,17 @@ import logging
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from lmx_models import families
-from lmx_models.arguments import build
-from lmx_models.decoding.base import Decoding
-from lmx_models.decoding.wedlm import WeDLMConfig, field_names, refuse_sampled_verification, wedlm
-from lmx_models.decoding.wedlm_likelihood import wedlm_likelihood
+from lmx_files.errors import unknown
+from lmx_models.core.base import Decoding
+from lmx_models.decoding.diffusion.wedlm import WeDLMConfig, field_names, refuse_sampled_verification, wedlm
+from lmx_models.decoding.diffusion.wedlm_likelihood import wedlm_likelihood
 from lmx_models.engine import flash_attention
 from lmx_models.engine.slot_attention import attend_by
 from lmx_models.engine.step_model import StepModel
-from lmx_models.likelihoods import LikelihoodConfig, MaskLikelihoods
-from lmx_models.requests import Request
-from lmx_plugins.errors import unknown
+from lmx_models.harness.likelihoods import LikelihoodConfig, MaskLikelihoods
+from lmx_models.settings.arguments import build
+from lmx_models.settings.requests import Request
+from lmx_models.zoo import families
 
 log = logging.getLogger(__name__)
 

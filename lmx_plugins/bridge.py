@@ -17,7 +17,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from lmx_plugins import discovery, standard_errors
+from lmx_plugins import discovery
+from lmx_plugins.evaluation import standard_errors
 from lmx_plugins.placeholder import PluginEntryPoint, metric, metric_setting, placeholder
 
 logger = logging.getLogger(__name__)

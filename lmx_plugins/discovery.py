@@ -13,7 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from lmx_plugins.errors import UserError
+from lmx_files.errors import UserError
 
 logger = logging.getLogger(__name__)
 

@@ -19,9 +19,9 @@ from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import Any
 
-from lmx_files import secrets, terminal
+from lmx_files.errors import UserError
+from lmx_files.safety import secrets, terminal
 from lmx_plugins import discovery, threads
-from lmx_plugins.errors import UserError
 
 logger = logging.getLogger(__name__)
 

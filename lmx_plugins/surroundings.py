@@ -25,7 +25,7 @@ def guard_surroundings(module: ModuleType) -> None:
 
 
 def _commit(folder: str | Path) -> str | None:
-    from lmx_files import git
+    from lmx_files.safety import git
 
     return git.commit(Path(os.path.realpath(folder)))
 

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lmx_models.loading import encode_prompt
-from lmx_plugins.errors import UserError
+from lmx_files.errors import UserError
+from lmx_models.zoo.loading import encode_prompt
 from lmx_probes.inputs import Item
 
 

@@ -8,9 +8,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from lmx_files.errors import UserError, unknown
 from lmx_files.hashing import sha256_of_text
-from lmx_models import zoo
-from lmx_plugins.errors import UserError, unknown
+from lmx_models.zoo import catalogue
 from lmx_probes import generate, measure, models
 from lmx_probes.encode import context_of, encode
 from lmx_probes.generate import Writing
@@ -89,7 +89,7 @@ def entropy(inputs: Inputs, options: Options, stamp: str, track: Track = untrack
         UserError: a model is not there or cannot be read; models of unlike vocabularies are to read the same texts;
             logits are not finite; the folder holds another measurement. Then nothing half-written is left.
     """
-    resolved = [zoo.resolve(name) for name in options.models]
+    resolved = [catalogue.resolve(name) for name in options.models]
     tokenizers = [models.tokenizer_of(name) for name in options.models]
     hashes = [models.vocabulary_hash(each) for each in tokenizers]
     notes = list(dict.fromkeys([*inputs.notes, *(each.note for each in resolved)]))

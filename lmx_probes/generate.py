@@ -9,14 +9,14 @@ from typing import Any
 
 import torch
 
+from lmx_files.errors import UserError
+from lmx_models.core.base import Decoding, Generation
+from lmx_models.core.sampling import Sampling, stream
+from lmx_models.core.stopping import Stopping
 from lmx_models.decoding.autoregressive import autoregressive
-from lmx_models.decoding.base import Decoding, Generation
-from lmx_models.decoding.stopping import Stopping
-from lmx_models.engine.sampling import Sampling, stream
 from lmx_models.engine.scheduler import Job, Scheduler
 from lmx_models.engine.step_model import StepModel
-from lmx_models.loading import encode_prompt, end_ids
-from lmx_plugins.errors import UserError
+from lmx_models.zoo.loading import encode_prompt, end_ids
 from lmx_probes import measure as measuring
 from lmx_probes import scores
 from lmx_probes.encode import Encoded, TokenNames

@@ -7,8 +7,8 @@ from pathlib import Path
 import torch
 
 from lmx_files import atomic
+from lmx_files.errors import UserError
 from lmx_files.reading import reason
-from lmx_plugins.errors import UserError
 
 
 class HiddenStore:

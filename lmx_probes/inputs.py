@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from lmx_files import jsonl
+from lmx_files.errors import UserError, few, unknown
 from lmx_files.hashing import sha256_of_text
-from lmx_files.join import read_traces, texts_of
-from lmx_files.runs import Run, read_run
-from lmx_plugins.errors import UserError, few, unknown
+from lmx_files.runs.folders import Run, read_run
+from lmx_files.runs.join import read_traces, texts_of
 
 DEFAULT_PROMPTS = Path(__file__).parent / "prompts.jsonl"
 TEXTS = ("logged", "gold")

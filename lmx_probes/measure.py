@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from lmx_plugins.errors import UserError
+from lmx_files.errors import UserError
 from lmx_probes import scores
 from lmx_probes.encode import Encoded, TokenNames
 from lmx_probes.heads import Head

@@ -12,12 +12,12 @@ from typing import Any
 
 import torch
 
-from lmx_models import zoo
+from lmx_files.errors import UserError, unknown
 from lmx_models.engine import self_check
 from lmx_models.engine.packed_linear import packed
-from lmx_models.loading import load as load_model
-from lmx_models.loading import load_tokenizer
-from lmx_plugins.errors import UserError, unknown
+from lmx_models.zoo import catalogue
+from lmx_models.zoo.loading import load as load_model
+from lmx_models.zoo.loading import load_tokenizer
 from lmx_probes.heads import Head, packed_product, scale_of, softcap_of
 
 DTYPES = ("float32", "bfloat16", "float16")
@@ -70,7 +70,7 @@ def tokenizer_of(name: str) -> Any:
     Raises:
         UserError: there is no such model, or it has no tokenizer that can be loaded.
     """
-    return load_tokenizer(zoo.resolve(name), name)
+    return load_tokenizer(catalogue.resolve(name), name)
 
 
 def load(name: str, dtype: str = "float32", device: str | None = None, check: bool = True) -> ProbeModel:
@@ -86,7 +86,7 @@ def load(name: str, dtype: str = "float32", device: str | None = None, check: bo
     """
     if dtype not in DTYPES:
         raise unknown("--dtype", dtype, DTYPES)
-    resolved = zoo.resolve(name)
+    resolved = catalogue.resolve(name)
     place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     model, tokenizer = load_model(resolved, name, getattr(torch, dtype), place)
     return probe(model, tokenizer, name, resolved.note, check)

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from lmx_models.decoding.base import Feed
+from lmx_models.core.base import Feed
 from lmx_models.engine.step_model import StepModel
 from lmx_probes.models import ProbeModel
 from lmx_probes.prefixes import LEVELS, Node, tree, walk

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from lmx_models import zoo
-from lmx_plugins.errors import UserError
+from lmx_files.errors import UserError
+from lmx_models.zoo import catalogue
 from lmx_probes import measure, models, scores
 from lmx_probes.encode import TokenNames
 from lmx_probes.inputs import Inputs, Item
@@ -54,6 +54,6 @@ def _same(a: str, b: str) -> bool:
     if a == b:
         return True
     try:
-        return zoo.resolve(a).pretrained == zoo.resolve(b).pretrained
+        return catalogue.resolve(a).pretrained == catalogue.resolve(b).pretrained
     except UserError:
         return False

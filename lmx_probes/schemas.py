@@ -1,4 +1,4 @@
-"""The columns of what is measured. docs/entropy.md says what each means."""
+"""The columns of what is measured. docs/analyses/entropy.md says what each means."""
 
 from __future__ import annotations
 

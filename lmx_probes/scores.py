@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import torch
 
-from lmx_models.decoding.distributions import COLUMNS, NotFiniteError, token_scores
+from lmx_models.core.distributions import COLUMNS, NotFiniteError, token_scores
 from lmx_probes.heads import Head
 
 __all__ = ["COLUMNS", "NotFiniteError", "TopK", "compare", "score", "token_scores"]

@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from lmx_files import atomic, jsonl
+from lmx_files.errors import UserError
 from lmx_files.parquet import Parts
 from lmx_files.reading import reason
-from lmx_plugins.errors import UserError
 from lmx_probes import schemas
 from lmx_probes.hidden import HiddenStore
 

@@ -6,9 +6,9 @@ import argparse
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from lmx_files.errors import UserError
 from lmx_files.values import is_none, read_int
-from lmx_plugins.documents import check_limit, read_samples
-from lmx_plugins.errors import UserError
+from lmx_plugins.evaluation.documents import check_limit, read_samples
 
 SEEDS = ("random", "numpy", "torch", "few-shot")
 MOST_SEED = 2**32 - 1  # numpy takes no larger one

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-from lmx_files import secrets
+from lmx_files.errors import UserError, unknown
+from lmx_files.safety import secrets
 from lmx_files.yaml import read_yaml
-from lmx_plugins.errors import UserError, unknown
 from lmx_runs import lm_eval_flags
 
 DEFAULT_OUTPUT = "results"

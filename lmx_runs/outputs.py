@@ -12,9 +12,9 @@ from typing import Any
 import psutil
 
 from lmx_files import jsonl
-from lmx_files.runs import RESULTS, evaluated, samples_file
-from lmx_files.tally import Tally
-from lmx_plugins.errors import UserError
+from lmx_files.errors import UserError
+from lmx_files.runs.folders import RESULTS, evaluated, samples_file
+from lmx_files.runs.tally import Tally
 
 PART = re.compile(r"^traces\.(?P<host>.+)\.(?P<pid>\d+)\.part")
 

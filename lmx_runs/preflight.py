@@ -10,9 +10,9 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from lmx_files.errors import UserError, unknown
 from lmx_plugins import discovery
 from lmx_plugins.discovery import Plugin
-from lmx_plugins.errors import UserError, unknown
 from lmx_plugins.task_files import in_folder, task_files
 
 _WILDCARD = re.compile(r"(\[.+?\]|[*?])")

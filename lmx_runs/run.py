@@ -13,11 +13,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from lmx_files import terminal
-from lmx_files.runs import read_results
+from lmx_files import manifest
+from lmx_files.errors import UserError
+from lmx_files.runs.folders import read_results
+from lmx_files.safety import terminal
 from lmx_plugins import discovery, guards
-from lmx_plugins.errors import UserError
-from lmx_runs import fast_start, hub, manifest, outputs, preflight
+from lmx_runs import fast_start, hub, outputs, preflight
 from lmx_runs.options import Options, parse
 
 log = logging.getLogger(__name__)

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from lmx_plugins.errors import UserError
+from lmx_files.errors import UserError
 
 
 def data_file(task: str, name: str, shipped: Path, data_dir: Any = None) -> Path:

@@ -13,11 +13,11 @@ from typing import Any
 
 from lm_eval.api.task import ConfigurableTask
 
+from lmx_files.errors import UserError, unknown
 from lmx_files.values import read_int, read_texts
 from lmx_metrics import overlap
 from lmx_metrics.aggregation import average
-from lmx_plugins.errors import UserError, unknown
-from lmx_plugins.token_counts import WANTED
+from lmx_plugins.evaluation.token_counts import WANTED
 from lmx_tasks.common import lines, parse_object
 
 MOST_INSTANCES = 100

@@ -20,9 +20,9 @@ from typing import Any
 
 from lmx_files import atomic, jsonl
 from lmx_files.archives import members
+from lmx_files.errors import UserError, unknown
 from lmx_files.hashing import sha256
 from lmx_files.reading import is_regular, reason
-from lmx_plugins.errors import UserError, unknown
 from lmx_tasks.common import lines, parse_object
 from lmx_tasks.prepared import DATA, MANIFEST, PLAIN
 from lmx_tasks.upstream import KINDS, Upstream

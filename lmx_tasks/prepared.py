@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from lmx_files.errors import UserError
 from lmx_files.hashing import sha256
 from lmx_files.jsonl import read_object
 from lmx_files.reading import is_regular
-from lmx_plugins.errors import UserError
 
 DATA, PLAIN = "test.jsonl.gz", "test.jsonl"
 MANIFEST = "manifest.json"

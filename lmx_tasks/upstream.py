@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lmx_files.errors import UserError
 from lmx_files.jsonl import parse
-from lmx_plugins.errors import UserError
 from lmx_tasks.bigbench import data as bigbench
 from lmx_tasks.superni import data as superni
 

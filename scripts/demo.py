@@ -18,10 +18,10 @@ from pathlib import Path
 from rich.panel import Panel
 from rich.table import Table
 
-from lmx_analysis.guided_text import coloured, read
-from lmx_files import children, terminal
-from lmx_models import zoo
-from lmx_plugins.errors import UserError
+from lmx_analysis.guided.text import coloured, read
+from lmx_files.errors import UserError
+from lmx_files.safety import children, terminal
+from lmx_models.zoo import catalogue
 
 MODEL = "smollm2-135m"
 ROWS = {
@@ -47,7 +47,7 @@ def main() -> None:
     console = terminal.console()
     began = time.time()
     console.print(f"[bold]1. The model[/]: {MODEL}")
-    console.print(f"   {zoo.fetch(MODEL)}", soft_wrap=True)
+    console.print(f"   {catalogue.fetch(MODEL)}", soft_wrap=True)
 
     out = options.out / time.strftime("%Y-%m-%dT%H-%M-%S")
     traces = out / "traces.jsonl"

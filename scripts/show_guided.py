@@ -12,9 +12,9 @@ from pathlib import Path
 
 from rich.panel import Panel
 
-from lmx_analysis.guided_text import coloured, read
-from lmx_files import terminal
-from lmx_plugins.errors import UserError
+from lmx_analysis.guided.text import coloured, read
+from lmx_files.errors import UserError
+from lmx_files.safety import terminal
 
 
 def main() -> None:

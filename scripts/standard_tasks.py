@@ -1,7 +1,7 @@
-"""Which standard tasks of lm_eval judge a decoder: the table of docs/leaderboard.md, from lm_eval's own task files.
+"""Which standard tasks of lm_eval judge a decoder: the table of docs/tasks/leaderboard.md, from lm_eval's task files.
 
 python scripts/standard_tasks.py                                  # print it
-python scripts/standard_tasks.py --write docs/leaderboard.md      # put it between the page's two markers
+python scripts/standard_tasks.py --write docs/tasks/leaderboard.md      # put it between the page's two markers
 """
 
 from __future__ import annotations

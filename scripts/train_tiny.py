@@ -12,8 +12,8 @@ from pathlib import Path
 
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from lmx_models.tiny import build
-from lmx_models.tiny.spec import FAMILY
+from training.tiny import build
+from training.tiny.spec import FAMILY
 
 
 def show(progress: Progress, bar: TaskID, step: int, losses: dict[str, float]) -> None:

@@ -20,12 +20,12 @@ from lm_eval.api.instance import Instance
 from lmx_metrics import structure
 from lmx_models.autoregressive import AutoregressiveLM
 from lmx_models.diffusion import BlockDiffusionLM, MaskedDiffusionLM
-from lmx_models.tiny import data
-from lmx_models.tiny.evaluate import DECODING, MAX_SECTIONS_TOKENS
-from lmx_models.tiny.spec import FAMILY
 from lmx_models.wedlm import WeDLM
 from lmx_tasks.constraint_tiny import generate as sections
 from lmx_tasks.constraint_tiny.utils import on_topic
+from training.tiny import data
+from training.tiny.evaluate import DECODING, MAX_SECTIONS_TOKENS
+from training.tiny.spec import FAMILY
 
 CLASSES: dict[str, Any] = {"ar": AutoregressiveLM, "wedlm": WeDLM, "mdlm": MaskedDiffusionLM, "bd3lm": BlockDiffusionLM}
 Topic = tuple[str, str, str]

@@ -84,7 +84,7 @@ class FaultProxy:
         self.seen: list[str] = []
         self.bodies: list[dict[str, object]] = []
         self._lock = threading.Lock()
-        self._http = ThreadingHTTPServer(("127.0.0.1", port), _handler(self))
+        self._http = ThreadingHTTPServer(("127.0.0.1", port), type("Handler", (_Handler,), {"proxy": self}))
         self._http.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._http.server_address[1]}/v1"
         threading.Thread(target=self._http.serve_forever, args=(0.02,), daemon=True).start()
@@ -127,112 +127,113 @@ def free_port() -> int:
         return port
 
 
-def _handler(proxy: FaultProxy) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self._handle(None)
+class _Handler(BaseHTTPRequestHandler):
+    """Answers one request, with what its `proxy` wants to happen to it."""
 
-        def do_POST(self) -> None:
-            self._handle(self.rfile.read(int(self.headers["Content-Length"])))
+    proxy: FaultProxy
 
-        def _handle(self, body: bytes | None) -> None:
-            fault = proxy.next_fault()
-            if body:
-                proxy.bodies.append(json.loads(body))
-            if fault == "reset":
-                self._reset()
-            elif fault == "hang":
-                time.sleep(1.0)
-                self.close_connection = True
-            elif fault in ("429", "429-date"):
-                soon = email.utils.formatdate(time.time() + 0.2, usegmt=True)
-                self._send(429, b'{"error": {"message": "slow down"}}', soon if "date" in fault else proxy.retry_after)
-            elif fault.isdigit():
-                self._send(int(fault), b'{"error": {"message": "something broke"}}')
-            elif fault in RETRY_AFTER:
-                self._send(429, b'{"error": {"message": "slow down"}}', RETRY_AFTER[fault])
-            elif fault in WRONG:
-                self._send(200, WRONG[fault])
-            elif fault in ("endless", "bomb"):
-                self._endless(packed=fault == "bomb")
-            elif fault in ("drip", "drip-header"):
-                self._drip(header=fault == "drip-header")
-            elif fault == "brotli":
-                self._send(200, b"x", coding="br")
-            elif fault == "html":
-                self._send(200, b"<html>Bad gateway</html>")
-            elif fault == "shape":
-                self._send(200, b'{"ok": true}')
-            elif fault == "empty":
-                self._send(200, b'{"choices": []}')
-            else:
-                status, answer = self._pass_on(body)
-                if fault == "packed":
-                    self._send(status, gzip.compress(answer), coding="gzip")
-                    return
-                if fault in ("counts", "surrogates"):
-                    answer = _odd(answer, fault)
-                self._send(status, answer, cut=len(answer) // 2 if fault == "cut" else 0)
+    def do_GET(self) -> None:
+        self._handle(None)
 
-        def _endless(self, packed: bool) -> None:
-            """Send up to 2 GB."""
-            self.send_response(200)
-            self.send_header("Content-Type", "application/json")
-            if packed:
-                self.send_header("Content-Encoding", "gzip")
-            self.end_headers()
-            chunk = b" " * (1 << 20)
-            packer = zlib.compressobj(9, wbits=31)
-            with contextlib.suppress(OSError):  # the client has had enough
-                for _ in range(2048):
-                    self.wfile.write(packer.compress(chunk) + packer.flush(zlib.Z_SYNC_FLUSH) if packed else chunk)
+    def do_POST(self) -> None:
+        self._handle(self.rfile.read(int(self.headers["Content-Length"])))
+
+    def _handle(self, body: bytes | None) -> None:
+        fault = self.proxy.next_fault()
+        if body:
+            self.proxy.bodies.append(json.loads(body))
+        if fault == "reset":
+            self._reset()
+        elif fault == "hang":
+            time.sleep(1.0)
             self.close_connection = True
-
-        def _drip(self, header: bool) -> None:
-            data = b"HTTP/1.1 200 OK\r\nX-Long: " + b"x" * 100_000
-            if not header:
-                self.send_response(200)
-                self.send_header("Content-Length", "100000")
-                self.end_headers()
-                data = b" " * 100_000
-            with contextlib.suppress(OSError):
-                for byte in data[:600]:
-                    self.wfile.write(bytes([byte]))
-                    time.sleep(0.02)
-            self.close_connection = True
-
-        def _pass_on(self, body: bytes | None) -> tuple[int, bytes]:
-            if proxy.upstream is None:
-                return 200, json.dumps(CANNED).encode()
-            connection = http.client.HTTPConnection(urlsplit(proxy.upstream).netloc, timeout=60)
-            connection.request(self.command, self.path, body, dict(self.headers))
-            answer = connection.getresponse()
-            return answer.status, answer.read()
-
-        def _reset(self) -> None:
-            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            self.close_connection = True
-            self.connection.close()
-
-        def _send(
-            self, status: int, data: bytes, retry_after: str | None = None, cut: int = 0, coding: str | None = None
-        ) -> None:
-            if proxy.dead:
-                self._reset()
+        elif fault in ("429", "429-date"):
+            soon = email.utils.formatdate(time.time() + 0.2, usegmt=True)
+            self._send(429, b'{"error": {"message": "slow down"}}', soon if "date" in fault else self.proxy.retry_after)
+        elif fault.isdigit():
+            self._send(int(fault), b'{"error": {"message": "something broke"}}')
+        elif fault in RETRY_AFTER:
+            self._send(429, b'{"error": {"message": "slow down"}}', RETRY_AFTER[fault])
+        elif fault in WRONG:
+            self._send(200, WRONG[fault])
+        elif fault in ("endless", "bomb"):
+            self._endless(packed=fault == "bomb")
+        elif fault in ("drip", "drip-header"):
+            self._drip(header=fault == "drip-header")
+        elif fault == "brotli":
+            self._send(200, b"x", coding="br")
+        elif fault == "html":
+            self._send(200, b"<html>Bad gateway</html>")
+        elif fault == "shape":
+            self._send(200, b'{"ok": true}')
+        elif fault == "empty":
+            self._send(200, b'{"choices": []}')
+        else:
+            status, answer = self._pass_on(body)
+            if fault == "packed":
+                self._send(status, gzip.compress(answer), coding="gzip")
                 return
-            self.send_response(status)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(data)))
-            if coding is not None:
-                self.send_header("Content-Encoding", coding)
-            if retry_after is not None:
-                self.send_header("Retry-After", retry_after)
-            with contextlib.suppress(ConnectionError):  # the client may have given up
-                self.end_headers()
-                self.wfile.write(data[: len(data) - cut])
-            self.close_connection = True
+            if fault in ("counts", "surrogates"):
+                answer = _odd(answer, fault)
+            self._send(status, answer, cut=len(answer) // 2 if fault == "cut" else 0)
 
-        def log_message(self, *args: object) -> None:
-            pass
+    def _endless(self, packed: bool) -> None:
+        """Send up to 2 GB."""
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        if packed:
+            self.send_header("Content-Encoding", "gzip")
+        self.end_headers()
+        chunk = b" " * (1 << 20)
+        packer = zlib.compressobj(9, wbits=31)
+        with contextlib.suppress(OSError):  # the client has had enough
+            for _ in range(2048):
+                self.wfile.write(packer.compress(chunk) + packer.flush(zlib.Z_SYNC_FLUSH) if packed else chunk)
+        self.close_connection = True
 
-    return Handler
+    def _drip(self, header: bool) -> None:
+        data = b"HTTP/1.1 200 OK\r\nX-Long: " + b"x" * 100_000
+        if not header:
+            self.send_response(200)
+            self.send_header("Content-Length", "100000")
+            self.end_headers()
+            data = b" " * 100_000
+        with contextlib.suppress(OSError):
+            for byte in data[:600]:
+                self.wfile.write(bytes([byte]))
+                time.sleep(0.02)
+        self.close_connection = True
+
+    def _pass_on(self, body: bytes | None) -> tuple[int, bytes]:
+        if self.proxy.upstream is None:
+            return 200, json.dumps(CANNED).encode()
+        connection = http.client.HTTPConnection(urlsplit(self.proxy.upstream).netloc, timeout=60)
+        connection.request(self.command, self.path, body, dict(self.headers))
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+
+    def _reset(self) -> None:
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.close_connection = True
+        self.connection.close()
+
+    def _send(
+        self, status: int, data: bytes, retry_after: str | None = None, cut: int = 0, coding: str | None = None
+    ) -> None:
+        if self.proxy.dead:
+            self._reset()
+            return
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(data)))
+        if coding is not None:
+            self.send_header("Content-Encoding", coding)
+        if retry_after is not None:
+            self.send_header("Retry-After", retry_after)
+        with contextlib.suppress(ConnectionError):  # the client may have given up
+            self.end_headers()
+            self.wfile.write(data[: len(data) - cut])
+        self.close_connection = True
+
+    def log_message(self, *args: object) -> None:
+        pass

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from lmx_models.engine.endpoint import Access
+from lmx_models.servers.endpoint import Access
 
 
 def tokens_of(text: str, longest: int = 4) -> list[bytes]:

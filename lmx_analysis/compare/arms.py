@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from lmx_files.runs import Run, read_run
-from lmx_plugins.errors import UserError
+from lmx_files.errors import UserError
+from lmx_files.runs.folders import Run, read_run
 
 Arms = dict[str, tuple[Run, ...]]
 SEEDS = ("random_seed", "numpy_seed", "torch_seed")

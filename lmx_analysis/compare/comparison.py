@@ -26,8 +26,8 @@ from lmx_analysis.compare.testing import (
     test_task,
 )
 from lmx_analysis.stats import Metric, holm, max_t, metric_of, standard_error
-from lmx_files.runs import Run
-from lmx_plugins.errors import UserError, unknown
+from lmx_files.errors import UserError, unknown
+from lmx_files.runs.folders import Run
 
 CORRECTIONS = ("holm", "max-t")
 

@@ -14,7 +14,7 @@ from lmx_analysis.compare.comparison import Comparison
 from lmx_analysis.compare.scores import ARROWS, Score, ScoreRow
 from lmx_analysis.compare.testing import Difference
 from lmx_analysis.tables import csv_text, json_text, number, p_value, sha256, table
-from lmx_files.runs import Run
+from lmx_files.runs.folders import Run
 
 PACKAGES = ("lmx-eval", "numpy", "scipy", "statsmodels")
 

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from lmx_files.runs import Run
-from lmx_files.tally import listed as documents_listed
-from lmx_plugins.errors import UserError, unknown
+from lmx_files.errors import UserError, unknown
+from lmx_files.runs.folders import Run
+from lmx_files.runs.tally import listed as documents_listed
 
 Key = tuple[str, int]
 """Filter and document number."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lmx_files.runs import Run
+from lmx_files.runs.folders import Run
 
 NAMES = ("temperature", "top_k", "top_p", "min_p")
 OFF = {"top_k": 0, "top_p": 1.0, "min_p": 0.0}

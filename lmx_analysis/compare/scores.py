@@ -9,7 +9,7 @@ from typing import Any
 from lmx_analysis.compare.arms import Arms
 from lmx_analysis.compare.pairing import number_or_none
 from lmx_analysis.stats import Metric, metric_of
-from lmx_files.runs import Run
+from lmx_files.runs.folders import Run
 
 _NOT_METRICS = ("alias", "name", "sample_len", "sample_count")
 ARROWS = {True: "↑", False: "↓", None: ""}

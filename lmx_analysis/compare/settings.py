@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from lmx_analysis.compare import samplers
-from lmx_files.runs import Run
+from lmx_files.runs.folders import Run
 
 # A task's settings as lm_eval keeps them; functions are kept as their source.
 TASK_SETTINGS = {

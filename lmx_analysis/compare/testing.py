@@ -279,12 +279,13 @@ def _of_skewness(shown: Sequence[Difference], clustered: bool) -> list[str]:
         notes.append(
             f"the differences of {listed(each.row.metric for each in strong)} are strongly skewed: a few documents "
             "differ by much more than the others, and p may be too small, more so the fewer documents there are "
-            "(docs/statistics.md has figures); look at these documents"
+            "(docs/analyses/statistics.md has figures); look at these documents"
         )
     if evident:
         notes.append(
             f"the differences of {listed(each.row.metric for each in evident)} are skewed: p is corrected for it, and "
-            "may still be too small if a few documents unlike these differ by much more (figures: docs/statistics.md)"
+            "may still be too small if a few documents unlike these differ by much more "
+            "(figures: docs/analyses/statistics.md)"
         )
     if unseen:
         notes.append(

@@ -1,4 +1,4 @@
-"""Reads what `lmx_probes` measured: a folder's ``data/``. See docs/entropy.md for the columns."""
+"""Reads what `lmx_probes` measured: a folder's ``data/``. See docs/analyses/entropy.md for the columns."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from lmx_files import jsonl, parquet
-from lmx_plugins.errors import UserError
+from lmx_files.errors import UserError
 
 TOKEN_COLUMNS = (
     "text", "task", "doc_id", "correct", "position", "current_token", "next_token", "next_id", "entropy",

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from lmx_analysis.guided.runs import choose_metric, choose_tasks, find_guided_runs
 from lmx_analysis.guided_curve import intervals, lines
 from lmx_analysis.guided_curve.design import Design
 from lmx_analysis.guided_curve.groups import SHARED, Data, Group, Track, read_groups
@@ -18,9 +19,8 @@ from lmx_analysis.guided_curve.measure import CONTROL, Measurement, control_of, 
 from lmx_analysis.guided_curve.model import Chosen, Curve, Line, Options, Point
 from lmx_analysis.guided_curve.notes import caveats, of_control, of_ends
 from lmx_analysis.guided_curve.settings import random_setting
-from lmx_analysis.guided_runs import choose_metric, choose_tasks, find_guided_runs
 from lmx_analysis.stats.linear import Linear
-from lmx_plugins.errors import UserError, unknown
+from lmx_files.errors import UserError, unknown
 
 
 def guided_curve(

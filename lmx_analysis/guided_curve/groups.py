@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lmx_analysis.guided.runs import GuidedText, fill_missing, guided_texts, metric_in, metric_value, settings_of
 from lmx_analysis.guided_curve.design import Cells
-from lmx_analysis.guided_runs import GuidedText, fill_missing, guided_texts, metric_in, metric_value, settings_of
 from lmx_analysis.stats import Metric
-from lmx_files.runs import Run
-from lmx_files.tally import listed as documents_listed
-from lmx_plugins.errors import UserError, few, unknown
+from lmx_files.errors import UserError, few, unknown
+from lmx_files.runs.folders import Run
+from lmx_files.runs.tally import listed as documents_listed
 
 # What all runs of one curve must have in common: the two models and how each of them samples.
 SHARED = (

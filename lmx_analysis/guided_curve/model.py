@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from lmx_analysis.guided_curve.groups import Group
 from lmx_analysis.guided_curve.intervals import Estimate
 from lmx_analysis.guided_curve.lines import Range
-from lmx_files.runs import Run
-from lmx_plugins.errors import unknown
+from lmx_files.errors import unknown
+from lmx_files.runs.folders import Run
 
 AXES = ("share", "tokens")
 SEEDS = ("nested", "crossed")

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lmx_analysis.guided_runs import GuidedText
-from lmx_plugins.errors import UserError
+from lmx_analysis.guided.runs import GuidedText
+from lmx_files.errors import UserError
 
 
 @dataclass(frozen=True)

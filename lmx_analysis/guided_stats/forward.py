@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lmx_analysis.guided_stats.measures import Bools, Floats
-from lmx_plugins.errors import UserError
+from lmx_files.errors import UserError
 
 if TYPE_CHECKING:
     import torch

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from lmx_analysis.guided_export import record, whole
-from lmx_analysis.guided_runs import (
+from lmx_analysis.guided.export import record, whole
+from lmx_analysis.guided.runs import (
     GuidedText,
     choose_metric,
     choose_tasks,
@@ -25,8 +25,8 @@ from lmx_analysis.guided_runs import (
 from lmx_analysis.guided_stats import measures
 from lmx_analysis.guided_stats.contexts import Context, batches, context_of
 from lmx_analysis.guided_stats.forward import Reader, Reading
-from lmx_files.runs import Run
-from lmx_plugins.errors import UserError, few, unknown
+from lmx_files.errors import UserError, few, unknown
+from lmx_files.runs.folders import Run
 
 MODES = ("corrected", "seed")
 FEW_DOCUMENTS = 10

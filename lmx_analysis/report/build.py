@@ -16,9 +16,9 @@ from lmx_analysis.report.pack import Chunk, bytes_chunk, csp_hash, json_chunk
 from lmx_analysis.report.samples import TaskTable, read_samples
 from lmx_analysis.timing import side_by_side, span_of
 from lmx_files import atomic
+from lmx_files.errors import UserError
 from lmx_files.reading import open_following_links, reason
-from lmx_files.runs import Run, find_runs
-from lmx_plugins.errors import UserError
+from lmx_files.runs.folders import Run, find_runs
 
 # Bytes of compressed rows in one block of texts: what a click on a sample has to inflate.
 BLOCK = 64_000

@@ -19,10 +19,10 @@ import numpy.typing as npt
 from lmx_analysis.compare.pairing import number_or_none
 from lmx_analysis.report.pack import to_json
 from lmx_analysis.report.traces import Marks, read_marks
-from lmx_files.join import texts_of
-from lmx_files.runs import Run
-from lmx_files.tally import Tally
-from lmx_plugins.errors import UserError
+from lmx_files.errors import UserError
+from lmx_files.runs.folders import Run
+from lmx_files.runs.join import texts_of
+from lmx_files.runs.tally import Tally
 
 # A field of the documents is a category if it has at most this many values, each met twice on average.
 MOST_VALUES = 24

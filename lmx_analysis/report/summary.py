@@ -12,7 +12,7 @@ from urllib.parse import quote
 from lmx_analysis.report.traces import COSTS, Marks
 from lmx_analysis.timing import has_all_times
 from lmx_files.reading import is_regular
-from lmx_files.runs import Run
+from lmx_files.runs.folders import Run
 
 PLOTS = (".png", ".svg")
 MAKE = "stage=make: these texts are for the other half of a cut graph and no answers, so their scores are left out"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from lmx_files import join
-from lmx_files.runs import Run
+from lmx_files.runs import join
+from lmx_files.runs.folders import Run
 
 COSTS = ("kept", "forwards", "fed")
 Mark = dict[str, Any]

@@ -1,7 +1,7 @@
 """The one room of statistics: a paired test, a cluster bootstrap of any statistic, corrections, one interval type.
 
-Pure functions of numpy arrays; nothing here reads files or knows of runs. docs/statistics.md says in plain words which
-question each answers.
+Pure functions of numpy arrays; nothing here reads files or knows of runs. docs/analyses/statistics.md says in
+plain words which question each answers.
 """
 
 from lmx_analysis.stats.bootstrap import cluster_bootstrap, percentile, simultaneous

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import Any
 
-from lmx_plugins.errors import UserError, unknown
+from lmx_files.errors import UserError, unknown
 
 KINDS = ("rate", "score", "count", "cost")
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from lmx_metrics.aggregation import ByDomain, domain_rows
-from lmx_metrics.math.answer import extract, extract_all
-from lmx_metrics.math.equivalence import Compare, exact_match, math_equal
-from lmx_metrics.math.latex import split
-from lmx_metrics.math.normalise import normalise
-from lmx_metrics.math.worker import Budget
+from lmx_metrics.math.compare.equivalence import Compare, exact_match, math_equal
+from lmx_metrics.math.notation.answer import extract, extract_all
+from lmx_metrics.math.notation.latex import split
+from lmx_metrics.math.notation.normalise import normalise
+from lmx_metrics.math.process.worker import Budget
 from lmx_metrics.text import trace_of
 
 

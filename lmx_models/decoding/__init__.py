@@ -1,1 +1,1 @@
-"""Decoding methods as generator functions: one sequence each, no batches, no caches, no tokenizer files."""
+"""Decoding methods as generator functions over one sequence: tokens in, tokens and a trace out."""

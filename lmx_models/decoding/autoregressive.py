@@ -5,9 +5,9 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
-from lmx_models.decoding.base import Decoding, Feed, Generation, Segment
-from lmx_models.decoding.stopping import Stopping
-from lmx_models.engine.sampling import Sampling, sample
+from lmx_models.core.base import Decoding, Feed, Generation, Segment
+from lmx_models.core.sampling import Sampling, sample
+from lmx_models.core.stopping import Stopping
 
 
 def autoregressive(

@@ -1,1 +1,1 @@
-"""What runs decoders: batched forwards over a cache of slots, a scheduler, sampling."""
+"""Runs models for many decoders at once: the scheduler, the step model, the slot cache and attention over it."""

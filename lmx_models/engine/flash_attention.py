@@ -12,8 +12,8 @@ from typing import Any
 
 import torch
 
+from lmx_files.errors import UserError, unknown
 from lmx_models.engine.slot_cache import Plan, Span
-from lmx_plugins.errors import UserError, unknown
 
 CHOICES = ("auto", "sdpa", "flash")
 

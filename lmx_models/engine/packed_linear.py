@@ -1,8 +1,9 @@
 """Linear layers with oneDNN's packed weights, for fp32 on CPUs.
 
 A decoding step multiplies a few rows with every weight matrix. PyTorch's fp32 path packs the whole matrix again in
-every call, and on some CPUs runs slow kernels besides; oneDNN packs it once (`benchmarks/packed_linear.py` measures
-the difference). The price is a second copy of the weights in memory, so it is done only where that fits easily.
+every call, and on some CPUs runs slow kernels besides; oneDNN packs it once
+(`benchmarks/decoding/packed_linear.py` measures it). The price is a second copy of the weights in memory, so
+it is done only where that fits easily.
 """
 
 from __future__ import annotations

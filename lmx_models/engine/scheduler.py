@@ -8,10 +8,10 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field
 from typing import Any
 
-from lmx_models.decoding.base import Decoding, Feed, Generate, Generation, Reply
-from lmx_models.decoding.trace import ModelCost
-from lmx_models.engine.remote_model import RemoteModel
+from lmx_models.core.base import Decoding, Feed, Generate, Generation, Reply
+from lmx_models.core.trace import ModelCost
 from lmx_models.engine.step_model import StepModel
+from lmx_models.servers.remote_model import RemoteModel
 
 
 @dataclass(frozen=True, slots=True)

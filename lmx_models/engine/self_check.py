@@ -6,9 +6,9 @@ from typing import Any
 
 import torch
 
-from lmx_models.decoding.base import Feed
+from lmx_files.errors import UserError
+from lmx_models.core.base import Feed
 from lmx_models.engine.step_model import StepModel
-from lmx_plugins.errors import UserError
 
 
 @torch.inference_mode()

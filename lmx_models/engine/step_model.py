@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from lmx_models.decoding.base import Feed
+from lmx_models.core.base import Feed
 from lmx_models.engine.packed_linear import packed
 from lmx_models.engine.slot_attention import configs_of, slots_active
 from lmx_models.engine.slot_cache import Plan, SlotCache, Span

@@ -15,7 +15,8 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any
 
-from lmx_plugins.errors import UserError, few, unknown
+from lmx_files.errors import UserError, few, unknown
+from lmx_runs.sweep import commands
 from lmx_runs.sweep import flags as lm_eval_flags
 from lmx_runs.sweep.config import ArmSettings, Settings, SweepConfig
 
@@ -36,6 +37,8 @@ class Arm:
         python: the interpreter. `env`: variables beside the inherited ones. `slurm`: settings of its job.
         needs: names of the arms that must be done first.
         folder: where all its files go. `command`: what runs it. `environment`: `env` with references resolved.
+        program: of an arm that is a command: it and its arguments, as in the file; else empty.
+        outputs: what that command leaves in `folder`.
         fingerprint: changes with every setting of this arm or of one that it needs.
     """
 
@@ -51,6 +54,8 @@ class Arm:
     command: tuple[str, ...] = ()
     environment: Mapping[str, str] | None = None
     fingerprint: str = ""
+    program: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ()
 
 
 def expand(config: SweepConfig, output_path: Path) -> list[Arm]:
@@ -100,10 +105,15 @@ def _combinations(entry: ArmSettings, config: SweepConfig, folder: Path) -> Iter
         text = ",".join(f"{shown[key]}={_text(value)}" for key, value in point.items())
         name = f"{entry.name}/{text}" if point else entry.name
         flags, env = _merged(config.defaults, entry)
+        program, outputs = _command(entry, point) if entry.command else ((), ())
         try:
-            for key, value in point.items():
-                _set(key, value, flags, env)
-            lm_eval_flags.check(flags)
+            if program:
+                flags, env = {}, {variable: commands.filled(text, point) for variable, text in env.items()}
+                commands.check(program, outputs)
+            else:
+                for key, value in point.items():
+                    _set(key, value, flags, env)
+                lm_eval_flags.check(flags)
         except UserError as error:
             raise UserError(f"arm {name}: {error}") from error
         yield Arm(
@@ -116,7 +126,15 @@ def _combinations(entry: ArmSettings, config: SweepConfig, folder: Path) -> Iter
             slurm={**config.slurm, **config.defaults.slurm, **entry.slurm},
             needs=tuple(entry.needs),
             folder=folder / _folder_name(name),
+            program=program,
+            outputs=outputs,
         )
+
+
+def _command(entry: ArmSettings, point: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the command and the outputs of one combination."""
+    program = tuple(commands.filled(commands.as_text(one), point) for one in entry.command or ())
+    return program, tuple(commands.filled(output, point) for output in entry.outputs)
 
 
 def _merged(defaults: Settings, entry: ArmSettings) -> tuple[dict[str, Any], dict[str, str]]:
@@ -159,7 +177,7 @@ def _dicts() -> list[str]:
 def _needs(arm: Arm, arms: Mapping[str, Arm]) -> tuple[str, ...]:
     """Return the names of all arms that this one needs, by `needs` or because it refers to their folders."""
     found = [other for need in arm.needs for other in _matching(need, arm, arms)]
-    for text in _texts({"flags": arm.flags, "env": arm.env}):
+    for text in _texts({"flags": arm.flags, "env": arm.env, "command": arm.program}):
         for match in _REFERENCE.finditer(text):
             if (name := _referred(match, arm, arms)) != arm.name:
                 found.append(name)
@@ -208,20 +226,29 @@ def _finish(arm: Arm, arms: Mapping[str, Arm], finished: Mapping[str, Arm]) -> A
     def folder(match: re.Match[str]) -> str:
         return str(arms[_referred(match, arm, arms)].folder)
 
-    settings = {
+    settings: dict[str, Any] = {
         "flags": arm.flags,
         "env": arm.env,
         "python": None if arm.python == sys.executable else arm.python,
         "needs": {name: finished[name].fingerprint for name in arm.needs},
     }
+    if arm.program:
+        settings |= {"command": arm.program, "outputs": arm.outputs}
     try:
         text = json.dumps(settings, sort_keys=True)
     except TypeError as error:
         raise UserError(f"arm {arm.name}: a value is no text, number, list or mapping ({error}): quote it") from error
-    flags = _replaced(arm.flags, lambda text: _REFERENCE.sub(folder, text))
+    if arm.program:
+        try:
+            command = commands.resolved(_replaced(arm.program, lambda text: _REFERENCE.sub(folder, text)), arm.python)
+        except UserError as error:
+            raise UserError(f"arm {arm.name}: {error}") from error
+    else:
+        flags = _replaced(arm.flags, lambda text: _REFERENCE.sub(folder, text))
+        command = lm_eval_flags.command(arm.python, flags, str(arm.folder))
     return replace(
         arm,
-        command=tuple(lm_eval_flags.command(arm.python, flags, str(arm.folder))),
+        command=tuple(command),
         environment=_replaced(arm.env, lambda text: _REFERENCE.sub(folder, text)),
         fingerprint=hashlib.sha256(text.encode()).hexdigest()[:16],
     )

@@ -11,8 +11,8 @@ from rich.table import Table
 from lmx_analysis import tables
 from lmx_analysis.compare.scores import ScoreRow, main_metrics, score_rows
 from lmx_analysis.timing import has_all_times, side_by_side, span
-from lmx_files.runs import Run, read_run
-from lmx_plugins.errors import UserError
+from lmx_files.errors import UserError
+from lmx_files.runs.folders import Run, read_run
 from lmx_runs.sweep.arms import Arm
 from lmx_runs.sweep.state import ArmState
 
@@ -99,7 +99,7 @@ def _record(arm: Arm, state: ArmState, run: Run | None) -> dict[str, Any]:
         "arm": arm.name,
         "status": state.status,
         "reason": state.reason,
-        "model": str(arm.flags["model"]),
+        "model": str(arm.flags["model"]) if arm.flags else "",
         "settings": dict(arm.settings),
         "scored": run is not None and not run.is_make_stage,
         "decoding": {name: decoding.get(name) for name in _COSTS}

@@ -8,9 +8,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 
-from lmx_files import secrets
+from lmx_files.errors import UserError, unknown
+from lmx_files.safety import secrets
 from lmx_files.yaml import read_yaml
-from lmx_plugins.errors import UserError, unknown
 from lmx_runs.sweep import flags as lm_eval_flags
 
 Value = str | int | float | bool | None
@@ -63,11 +63,26 @@ class Settings(_Strict):
 
 
 class ArmSettings(Settings):
-    """One entry of `arms`: an arm, or with `matrix` one arm for each combination of its values."""
+    """One entry of `arms`: an arm, or with `matrix` one arm for each combination of its values.
+
+    Attributes:
+        command: a program and its arguments, which are run instead of lm_eval; then no flags are given.
+        outputs: what such a command leaves in the arm's folder; without them it counts as failed.
+    """
 
     name: ArmName
+    command: Annotated[list[str | int | float], Field(min_length=1)] | None = None
+    outputs: list[str] = []
     matrix: dict[str, Annotated[list[Value | list[Value]], Field(min_length=1)]] = {}
     needs: list[str] = []
+
+    @model_validator(mode="after")
+    def _command_or_flags(self) -> ArmSettings:
+        if self.command is None and self.outputs:
+            raise ValueError("outputs are those of a command: give one, or leave them out")
+        if self.command is not None and self.flags:
+            raise ValueError(f"a command takes no flags of lm_eval: leave out {', '.join(sorted(self.flags))}")
+        return self
 
 
 class SweepConfig(_Strict):

@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 import functools
 import json
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lmx_files import secrets
-from lmx_plugins.errors import UserError
+from lmx_files.errors import UserError
+from lmx_files.safety import secrets
+from lmx_runs.jobs.slurm import MEND, check_setup_line
 from lmx_runs.options import parse
 
 # What runs one arm: `lmx run`, with the arm's own interpreter.
@@ -69,7 +69,7 @@ def check(flags: Mapping[str, Any]) -> None:
         entries = {} if flags[name] is None else flags[name]
         if not isinstance(entries, Mapping):
             raise UserError(f"{name} must be a mapping of names to values, for example {{pretrained: tiny-base}}")
-        secrets.refuse(entries, name, _ENVIRONMENT_MEND)
+        secrets.refuse(entries, name, MEND)
     for name, example in (("model", "model: ar"), ("tasks", "tasks: [constraint_tiny]")):
         if not flags.get(name):
             raise UserError(f"no {name}: give it under the arm or under defaults, for example {example}")
@@ -80,18 +80,21 @@ def check_variable(name: str, value: Any) -> None:
     """Raise a `UserError` for an environment variable whose value must not be written to files, or that cannot be."""
     if not name or "=" in name or not name.isprintable():
         raise UserError(f"env.{name!r} is no name of a variable: give letters, digits and _")
-    secrets.refuse({name: value}, "env", _ENVIRONMENT_MEND)
-
-
-_ENVIRONMENT_MEND = "leave it out and export it in your shell: arms inherit the environment"
+    secrets.refuse({name: value}, "env", MEND)
 
 
 def refuse_secrets(data: Mapping[str, Any]) -> None:
     """Raise a `UserError` for a secret anywhere in a sweep file: all of it is written into the sweep's folder.
 
-    Left out are shell lines, which `check_setup_line` reads.
+    Shell lines of Slurm jobs are read by `check_setup_line`.
     """
     shell = ("setup", "teardown")
+    for where in (data, data.get("defaults"), *(data.get("arms") or [])):
+        slurm = where.get("slurm") if isinstance(where, Mapping) else None
+        for key in shell:
+            lines = slurm.get(key) if isinstance(slurm, Mapping) else None
+            for line in lines if isinstance(lines, list) else []:
+                check_setup_line(str(line))
     for name, value in data.items():
         if name == "slurm" and isinstance(value, Mapping):
             value = {key: item for key, item in value.items() if key not in shell}
@@ -101,15 +104,7 @@ def refuse_secrets(data: Mapping[str, Any]) -> None:
             if isinstance(entry, Mapping) and isinstance(entry.get("slurm"), Mapping):
                 slurm = {key: item for key, item in entry["slurm"].items() if key not in shell}
                 kept = {**entry, "slurm": slurm}
-            secrets.refuse(kept, str(name), _ENVIRONMENT_MEND)
-
-
-def check_setup_line(line: str) -> None:
-    """Raise a `UserError` for a shell line that sets a secret."""
-    for name in re.findall(r"\b([A-Za-z_]\w*)=", line):
-        if secrets.is_secret_name(name):
-            raise UserError(f"slurm.setup sets {name}, which looks like a secret: {_ENVIRONMENT_MEND}")
-    secrets.refuse(line, "slurm.setup", _ENVIRONMENT_MEND)
+            secrets.refuse(kept, str(name), MEND)
 
 
 def command(python: str, flags: Mapping[str, Any], output_path: str) -> list[str]:

@@ -6,14 +6,16 @@ import fnmatch
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from lmx_files import children
-from lmx_files.runs import RESULTS, Run, find_runs
-from lmx_plugins.errors import UserError, unknown
+from lmx_files.errors import UserError, unknown
+from lmx_files.runs.folders import RESULTS, Run, find_runs
+from lmx_files.safety import children
 from lmx_runs import preflight
+from lmx_runs.sweep import commands
 from lmx_runs.sweep.arms import Arm
 from lmx_runs.sweep.state import ArmState, State
 
@@ -37,7 +39,15 @@ def is_done(arm: Arm, known: ArmState | None) -> bool:
     """Whether an arm was finished with these settings and its results are still there."""
     if known is None or known.status != "done" or known.fingerprint != arm.fingerprint:
         return False
-    return results_of(arm.folder) is not None
+    return not arm_lacks(arm)
+
+
+def arm_lacks(arm: Arm) -> str:
+    """Say what an arm that has ended well did not leave in its folder; empty if all is there."""
+    if not arm.program:
+        return "" if results_of(arm.folder) is not None else "no results"
+    lost = commands.missing(arm.folder, arm.outputs)
+    return f"no {', no '.join(lost)}" if lost else ""
 
 
 def selected(arms: Sequence[Arm], state: State, only: Sequence[str], retry_failed: bool) -> list[Arm]:
@@ -68,7 +78,8 @@ def selected(arms: Sequence[Arm], state: State, only: Sequence[str], retry_faile
 
 def check_pythons(arms: Iterable[Arm]) -> None:
     """Raise a `UserError` for an arm's interpreter in which lmx or lm_eval is not installed."""
-    for python, arm in {arm.python: arm.name for arm in arms if arm.python != sys.executable}.items():
+    own = [arm for arm in arms if arm.python != sys.executable and (not arm.program or arm.command[0] == arm.python)]
+    for python, arm in {arm.python: arm.name for arm in own}.items():
         try:
             done = children.finish([python, "-c", _HAS_LMX], seconds=120)
             works = done.returncode == 0
@@ -86,7 +97,7 @@ def check_names(arms: Iterable[Arm]) -> None:
     What only another arm makes, such as a buffer, is not looked for.
     """
     by_python: dict[str, list[Arm]] = {}
-    for arm in arms:
+    for arm in (arm for arm in arms if not arm.program):
         by_python.setdefault(arm.python, []).append(arm)
         if arm.python == sys.executable:
             try:
@@ -112,7 +123,7 @@ def check_names(arms: Iterable[Arm]) -> None:
 
 def _tried(python: str, asked: list[dict[str, Any]]) -> list[str | None]:
     """Return what the models of `python`'s environment say of arguments; nothing where it cannot be asked."""
-    command = children.safe_command([python, "-m", "lmx_models.trial"])
+    command = children.safe_command([python, "-m", "lmx_models.harness.trial"])
     try:
         done = children.finish(command, seconds=300, input=json.dumps(asked), env=children.environment(needs=None))
         said: list[str | None] = json.loads(done.stdout.strip().splitlines()[-1])
@@ -126,11 +137,19 @@ def _listed(value: Any) -> list[str]:
     return [name.strip() for one in values for name in str(one).split(",") if name.strip()]
 
 
-def set_aside(arm: Arm, replaced: Path) -> None:
+def set_aside(arm: Arm, replaced: Path, changed: bool) -> None:
     """Move the results of an earlier attempt out of an arm's folder; the journal and the log stay.
 
-    So what lies there afterwards is of one attempt, and a report over the sweep shows each arm once.
+    So what lies there afterwards is of one attempt, and a report over the sweep shows each arm once. A command's files
+    stay with the same settings, for it may go on from them, and move as a whole with others.
     """
+    if arm.program:
+        if changed and any(arm.folder.iterdir()):
+            place = replaced / f"{arm.folder.name}-{int(time.time())}"
+            place.parent.mkdir(parents=True, exist_ok=True)
+            arm.folder.rename(place)
+            arm.folder.mkdir()
+        return
     files = [path for path in arm.folder.rglob("*.json") if RESULTS.match(path.name)]
     files += [
         path
@@ -152,7 +171,7 @@ def describe(arm: Arm, known: ArmState | None) -> str:
     if is_done(arm, known):
         return "done"
     if known.status == "done":
-        return "to run again: its results are gone"
+        return "to run again: its results are gone" if not arm.program else "to run again: its outputs are gone"
     return {"failed": "to run again: it failed", "running": "to go on with"}.get(known.status, "to run")
 
 

@@ -12,14 +12,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from lmx_files import opening
-from lmx_plugins.errors import UserError
-from lmx_runs.sweep import logs
+from lmx_files.errors import UserError
+from lmx_runs.jobs import logs
+from lmx_runs.jobs.executors import Executor, Job, Report, SubmissionError, outcome_of
+from lmx_runs.jobs.worker import LOG
 from lmx_runs.sweep.arms import Arm
-from lmx_runs.sweep.executors import Executor, Job, Report, SubmissionError, outcome_of
-from lmx_runs.sweep.plan import is_done, results_of, set_aside
+from lmx_runs.sweep.plan import arm_lacks, is_done, results_of, set_aside
 from lmx_runs.sweep.state import STATE_FILE, ArmState, State, this_process
 from lmx_runs.sweep.view import View
-from lmx_runs.sweep.worker import LOG
 
 _TICK = 0.1
 
@@ -43,6 +43,7 @@ class Runner:
         self.max_parallel = max_parallel
         self.jobs: dict[str, Job] = {}
         self.reports: dict[str, Report] = {}
+        self._before: dict[str, str] = {}  # fingerprints of what lies in the arms' folders
 
     def run(self) -> None:
         """Run until every arm is done, failed or skipped; a `KeyboardInterrupt` leaves the state saved.
@@ -78,6 +79,7 @@ class Runner:
         """Mark what is to run, and take over attempts that an earlier sweep left running."""
         for arm in self.arms.values():
             known = self.state.arms.setdefault(arm.name, ArmState())
+            self._before[arm.name] = known.fingerprint
             if is_done(arm, known):
                 self.view.say(f"{arm.name} is done already")
             elif known.status != "running" or not self._taken_over(arm, known):
@@ -122,16 +124,17 @@ class Runner:
 
     def _ended(self, name: str, report: Report) -> None:
         arm = self.arms[name]
-        run = results_of(arm.folder) if report.exit_code == 0 else None
+        lacks = arm_lacks(arm) if report.exit_code == 0 else "anything"
+        run = results_of(arm.folder) if not lacks else None
         times = {"started": report.started, "ended": report.ended or _now(), "seconds": report.seconds}
         known = {key: value for key, value in times.items() if value is not None}
-        if run is not None:
-            results = str(run.file.relative_to(self.folder))
+        if not lacks:
+            results = str(run.file.relative_to(self.folder)) if run else None
             self._set(name, status="done", exit_code=0, results=results, reason="", **known)
             return
         reason = report.reason or logs.error_line(arm.folder / LOG)
         if report.exit_code == 0:
-            reason = "it ended well but left no results"
+            reason = f"it ended well but left {lacks}"
         self._set(name, status="failed", exit_code=report.exit_code, results=None, reason=reason, **known)
 
     def _skip(self) -> None:
@@ -153,7 +156,7 @@ class Runner:
         if arm.folder.is_symlink():
             raise UserError(f"{arm.folder} is a symbolic link, which is not followed: move it away")
         arm.folder.mkdir(parents=True, exist_ok=True)
-        set_aside(arm, self.folder / "replaced")
+        set_aside(arm, self.folder / "replaced", self._before[arm.name] not in ("", arm.fingerprint))
         job = Job("", uuid.uuid4().hex, arm.folder / "outcome.json")
         job.outcome.unlink(missing_ok=True)
         described = {

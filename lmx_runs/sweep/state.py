@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import datetime
 import os
 import socket
 from collections.abc import Iterator
@@ -14,7 +13,8 @@ from filelock import Timeout
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from lmx_files import atomic, opening
-from lmx_plugins.errors import UserError
+from lmx_files.errors import UserError
+from lmx_runs.jobs.executors import Time
 
 STATE_FILE = "sweep_state.json"
 LOCK_FILE = ".sweep.lock"
@@ -26,20 +26,11 @@ _HANDLE = r"^([0-9]{1,10}:[0-9]{1,20}(\.[0-9]{1,9})?|[0-9]{1,19})?$"
 _MOST = 1 << 28
 
 
-def _time(text: str) -> str:
-    if datetime.datetime.fromisoformat(text).tzinfo is None:
-        raise ValueError("is no time with an offset from UTC")
-    return text
-
-
 def _below(text: str) -> str:
     path = PurePosixPath(text)
     if path.is_absolute() or ".." in path.parts or "\0" in text:
         raise ValueError("leads out of the sweep's folder")
     return text
-
-
-Time = Annotated[str, AfterValidator(_time)]
 
 
 class ArmState(BaseModel):

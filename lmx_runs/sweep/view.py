@@ -12,12 +12,12 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from lmx_files import terminal
-from lmx_runs.sweep import logs
+from lmx_files.safety import terminal
+from lmx_runs.jobs import logs
+from lmx_runs.jobs.executors import Report
+from lmx_runs.jobs.worker import LOG
 from lmx_runs.sweep.arms import Arm
-from lmx_runs.sweep.executors import Report
 from lmx_runs.sweep.state import ArmState
-from lmx_runs.sweep.worker import LOG
 
 _STYLES = {"done": "green", "failed": "bold red", "skipped": "yellow", "interrupted": "yellow", "running": "cyan"}
 # What matters most comes first when the terminal is too low for all arms.

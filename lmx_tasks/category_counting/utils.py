@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lmx_files.errors import UserError
 from lmx_metrics import counting
 from lmx_metrics.aggregation import by_domain, texts_of_document
 from lmx_metrics.counting import by_count, mean_parsed
-from lmx_plugins.errors import UserError
 from lmx_tasks.common import data_file
 
 if TYPE_CHECKING:

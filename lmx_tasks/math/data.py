@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from lmx_metrics.math.gold import gold_answer
-from lmx_plugins.errors import UserError, unknown
+from lmx_files.errors import UserError, unknown
+from lmx_metrics.math.notation.gold import gold_answer
 from lmx_tasks.common import data_file, lines, or_gzipped, parse_object
 
 HERE = Path(__file__).resolve().parent

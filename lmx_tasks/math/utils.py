@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from lmx_metrics.aggregation import average, texts_of_document
-from lmx_metrics.math import worker
+from lmx_metrics.math.process import worker
 from lmx_metrics.math.scoring import breakdown, score
 from lmx_tasks.common import data_file
 from lmx_tasks.math import data

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lmx_plugins.errors import UserError
+from lmx_files.errors import UserError
 from lmx_tasks import instructions
 from lmx_tasks.common import data_file, or_gzipped
 from lmx_tasks.instructions import input_of, objects_of, stopped, text_of, texts_of

@@ -7,7 +7,7 @@ import re
 import pytest
 from datasets import Dataset
 
-from lmx_plugins.evaluation import numbers_by_place, origin
+from lmx_plugins.evaluation.asked import numbers_by_place, origin
 from tests.contract.lines import IS_0_4, task_of
 
 NAME = "numbers"
@@ -136,7 +136,7 @@ def test_a_table_goes_through_a_whole_evaluation(capfd):
 
 
 def test_a_neutral_metric_is_called_neutral():
-    from lmx_plugins.evaluation import restore_directions
+    from lmx_plugins.evaluation.asked import restore_directions
 
     found = evaluate(make_task(), limit=2)
     assert found["higher_is_better"][NAME]["number"] is (None if IS_0_4 else True), (

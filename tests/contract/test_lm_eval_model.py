@@ -5,7 +5,7 @@ import pickle
 
 import pytest
 
-from lmx_models.completion import Completion
+from lmx_models.core.completion import Completion
 from tests.contract.lines import IS_0_4, IS_0_5, task_of
 
 

@@ -4,7 +4,8 @@ import json
 import shutil
 
 import pytest
-from environments import ROOT, Environment, build_wheel
+
+from tests.e2e.environments import ROOT, Environment, build_wheel
 
 pytestmark = pytest.mark.slow
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from environments import ROOT, Environment, build_wheel
+
+from tests.e2e.environments import ROOT, Environment, build_wheel
 
 pytestmark = pytest.mark.slow
 

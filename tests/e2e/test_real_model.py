@@ -13,11 +13,11 @@ import torch
 from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
 
-from lmx_models import zoo
 from lmx_models.autoregressive import AutoregressiveLM
-from lmx_models.completion import Completion
-from lmx_models.engine.sampling import Sampling, sample, stream
-from lmx_models.guided import GuidedLM
+from lmx_models.core.completion import Completion
+from lmx_models.core.sampling import Sampling, sample, stream
+from lmx_models.guided.model import GuidedLM
+from lmx_models.zoo import catalogue
 from lmx_tasks.constraint50 import utils
 
 pytestmark = pytest.mark.slow
@@ -34,7 +34,7 @@ def models() -> SimpleNamespace:
     """`hf`: lm_eval's own model. `guided` and `ar`: ours, on one other copy of the weights."""
     guided = GuidedLM(pretrained=MODEL, oracle=MODEL, seed=SEED, **SETTINGS)
     ar = AutoregressiveLM(pretrained=guided.model, tokenizer=guided.tokenizer, seed=SEED, batch_size=16)
-    hf = HFLM(pretrained=zoo.resolve(MODEL).pretrained, **SETTINGS)
+    hf = HFLM(pretrained=catalogue.resolve(MODEL).pretrained, **SETTINGS)
     assert hf.model is not guided.model
     return SimpleNamespace(hf=hf, ar=ar, guided=guided)
 

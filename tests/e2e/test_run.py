@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from lmx_files import jsonl
-from lmx_files.runs import find_runs, read_run
-from lmx_models.journal import Journal
+from lmx_files.journal import Journal
+from lmx_files.runs.folders import find_runs, read_run
 
 DRIVER = Path(__file__).with_name("kill_driver.py")
 RUN = [sys.executable, "-m", "lmx_cli.main", "run"]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from lmx_models import zoo
+from lmx_models.zoo import catalogue
 
 pytestmark = pytest.mark.slow
 
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def folder() -> Path:
     """The converted folder; made when this machine has none yet."""
-    found = zoo.resolve("smollm2-135m-q4")
+    found = catalogue.resolve("smollm2-135m-q4")
     assert found.origin == "wheel"
     return Path(found.pretrained)
 
@@ -45,7 +45,7 @@ def test_folder_says_where_it_came_from(folder: Path) -> None:
 
 
 def test_default_name_gives_a_model(folder: Path) -> None:
-    found = zoo.resolve("smollm2-135m")
+    found = catalogue.resolve("smollm2-135m")
     assert found.origin in {"wheel", "hub", "hub-cache"}
     assert found.origin != "wheel" or found.pretrained == str(folder)
 

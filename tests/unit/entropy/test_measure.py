@@ -14,8 +14,8 @@ import pytest
 import torch
 
 from lmx_files import parquet
-from lmx_models.engine.sampling import Sampling
-from lmx_plugins.errors import UserError
+from lmx_files.errors import UserError
+from lmx_models.core.sampling import Sampling
 from lmx_probes import entropy as measuring
 from lmx_probes import models, workspace
 from lmx_probes.encode import encode
@@ -145,7 +145,7 @@ def test_logits_that_are_no_numbers_are_named_and_nothing_is_left(tmp_path, monk
 
 
 def test_other_vocabularies_are_refused_for_shared_tokens(tmp_path):
-    source = Path(models.zoo.TINY) / "tiny-base"
+    source = Path(models.catalogue.TINY) / "tiny-base"
     other = tmp_path / "other"
     shutil.copytree(source, other)
     words = tokenizer()

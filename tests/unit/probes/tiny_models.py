@@ -15,7 +15,7 @@ from transformers import (
     LlamaForCausalLM,
 )
 
-from lmx_models.zoo import TINY
+from lmx_models.zoo.catalogue import TINY
 
 SIZE = {
     "hidden_size": 32,

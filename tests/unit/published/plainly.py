@@ -11,10 +11,10 @@ import torch
 import transformers
 
 import lmx_tasks
-from lmx_models import zoo
-from lmx_models.decoding.stopping import Stopping
+from lmx_models.core.stopping import Stopping
 from lmx_models.engine.scheduler import Finished, Job, Scheduler
 from lmx_models.engine.step_model import StepModel
+from lmx_models.zoo import catalogue
 
 PROMPTS = 20
 DATA = Path(lmx_tasks.__file__).parent / "constraint_tiny" / "data" / "tiny.jsonl"
@@ -32,7 +32,7 @@ class Tiny(NamedTuple):
 @functools.cache
 def tiny(name: str) -> Tiny:
     """Load a shipped model, with the first prompts of `constraint_tiny` in its chat template."""
-    folder = zoo.resolve(name).pretrained
+    folder = catalogue.resolve(name).pretrained
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
     model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
     asked = [json.loads(line)["prompt"] for line in DATA.read_text().splitlines()[:PROMPTS]]

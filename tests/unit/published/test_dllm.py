@@ -5,10 +5,10 @@ Both take the share of a block's masks that a linear noise schedule frees betwee
 
 import torch
 
-from lmx_models.decoding.block_diffusion import BlockDiffusionConfig, block_diffusion
-from lmx_models.decoding.denoising import Head
-from lmx_models.decoding.masked_diffusion import MaskedDiffusionConfig, masked_diffusion
-from lmx_models.engine.sampling import Sampling, stream
+from lmx_models.core.sampling import Sampling, stream
+from lmx_models.decoding.diffusion.block_diffusion import BlockDiffusionConfig, block_diffusion
+from lmx_models.decoding.diffusion.denoising import Head
+from lmx_models.decoding.diffusion.masked_diffusion import MaskedDiffusionConfig, masked_diffusion
 from tests.unit.published.plainly import everything, forward, ours, tiny, tokens_of, up_to
 
 LENGTH, BLOCK = 24, 8

@@ -6,9 +6,9 @@
 import pytest
 import torch
 
-from lmx_models.decoding.denoising import Head, schedule
-from lmx_models.decoding.masked_diffusion import MaskedDiffusionConfig, masked_diffusion
-from lmx_models.engine.sampling import Sampling, stream
+from lmx_models.core.sampling import Sampling, stream
+from lmx_models.decoding.diffusion.denoising import Head, schedule
+from lmx_models.decoding.diffusion.masked_diffusion import MaskedDiffusionConfig, masked_diffusion
 from tests.unit.published.plainly import everything, forward, ours, tiny, tokens_of, up_to
 
 LENGTH, STEPS = 24, 10

@@ -12,10 +12,11 @@ import statistics
 import pytest
 import torch
 
-from lmx_models.decoding.guided import GuidedConfig, guided
-from lmx_models.decoding.policies import POLICIES, PolicyConfig
-from lmx_models.decoding.stopping import Stopping
-from lmx_models.engine.sampling import Sampling, stream
+from lmx_models.core.sampling import Sampling, stream
+from lmx_models.core.stopping import Stopping
+from lmx_models.decoding.guided.config import GuidedConfig
+from lmx_models.decoding.guided.loop import guided
+from lmx_models.decoding.guided.policies import POLICIES, PolicyConfig
 from tests.unit.published.plainly import ours, tiny, up_to
 
 K, STEP = 10, 10

@@ -5,8 +5,8 @@ import itertools
 import pytest
 import torch
 
-from lmx_models.decoding.wedlm import WeDLMConfig, wedlm
-from lmx_models.engine.sampling import Sampling, stream
+from lmx_models.core.sampling import Sampling, stream
+from lmx_models.decoding.diffusion.wedlm import WeDLMConfig, wedlm
 from tests.unit.published.plainly import PROMPTS, forward, ours, tiny, up_to
 
 WINDOW, LENGTH = 8, 40

@@ -7,10 +7,10 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 
 import torch
-from lmx_models.decoding.base import Decoding, Feed, Generation, Segment
-from lmx_models.decoding.stopping import Stopping
-from lmx_models.engine.sampling import Sampling, sample
-from lmx_plugins.errors import UserError
+from lmx_files.errors import UserError
+from lmx_models.core.base import Decoding, Feed, Generation, Segment
+from lmx_models.core.sampling import Sampling, sample
+from lmx_models.core.stopping import Stopping
 
 MODEL = "ar"  # the name that `DecoderLM.step_models` gives to the model
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 from typing import ClassVar
 
-from lmx_models.arguments import build
-from lmx_models.decoder_lm import DecoderLM
-from lmx_models.decoding.base import Decoding
-from lmx_models.requests import Request
+from lmx_models.core.base import Decoding
+from lmx_models.harness.decoder_lm import DecoderLM
+from lmx_models.settings.arguments import build
+from lmx_models.settings.requests import Request
 
 from .decoding import MyDecoderConfig, best_of_n
 

@@ -11,9 +11,9 @@ import lmx_tasks
 import pytest
 from lm_eval.api.instance import Instance
 from lm_eval.api.registry import get_model
+from lmx_files.errors import UserError
 from lmx_models.autoregressive import AutoregressiveLM
-from lmx_models.decoder_lm import DecoderLM
-from lmx_plugins.errors import UserError
+from lmx_models.harness.decoder_lm import DecoderLM
 
 from my_decoder.model import MyDecoderLM
 

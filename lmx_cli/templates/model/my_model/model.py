@@ -8,13 +8,13 @@ from typing import Any, ClassVar
 from lm_eval.api.instance import Instance
 from lm_eval.api.model import LM
 from lm_eval.models.utils import normalize_gen_kwargs
-from lmx_models.arguments import refuse_unknown
-from lmx_models.completion import Completion
-from lmx_models.decoding.base import Segment
-from lmx_models.decoding.stopping import Stopping
-from lmx_models.decoding.trace import ModelCost, Trace
-from lmx_models.records import RunStatistics
-from lmx_plugins.errors import UserError
+from lmx_files.errors import UserError
+from lmx_models.core.base import Segment
+from lmx_models.core.completion import Completion
+from lmx_models.core.stopping import Stopping
+from lmx_models.core.trace import ModelCost, Trace
+from lmx_models.records.traces import RunStatistics
+from lmx_models.settings.arguments import refuse_unknown
 
 from .bigram import END, Bigram, decode, encode
 

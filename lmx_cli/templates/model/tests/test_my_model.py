@@ -10,7 +10,7 @@ import pytest
 from lm_eval.api.instance import Instance
 from lm_eval.api.registry import get_model
 from lm_eval.tasks import TaskManager
-from lmx_plugins.errors import UserError
+from lmx_files.errors import UserError
 
 from my_model.model import MyModelLM
 

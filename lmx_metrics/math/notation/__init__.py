@@ -1,0 +1,1 @@
+"""How answers are written: boxes, LaTeX, numbers, units, names; one normal form."""

@@ -1,0 +1,1 @@
+"""Decoders that run others one after another: hybrid graphs and iterative improvement."""

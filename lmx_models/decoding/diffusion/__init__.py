@@ -1,0 +1,1 @@
+"""Methods that fill masks: WeDLM, masked and block diffusion, and their likelihoods."""

@@ -1,0 +1,1 @@
+"""`--model guided`: base and oracle, here or on a server."""

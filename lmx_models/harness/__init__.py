@@ -1,0 +1,1 @@
+"""What meets lm_eval: the base classes of models, likelihoods, ranks, resuming."""

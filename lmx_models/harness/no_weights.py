@@ -1,0 +1,112 @@
+"""lm_eval's ``hf`` without weights: a base on a server."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from lm_eval.api.instance import Instance
+from lm_eval.api.model import LM
+from lm_eval.models.huggingface import HFLM
+
+from lmx_files.errors import UserError
+from lmx_models.core.stopping import Stopping
+from lmx_models.harness.devices import usable_device
+from lmx_models.servers.codecs import PieceCodec
+
+# Arguments of `hf` that mean something without weights, or nothing ever.
+TAKEN = frozenset(
+    {"batch_size", "max_batch_size", "device", "dtype", "backend", "trust_remote_code", "use_safetensors"}
+)
+
+
+class NoWeights(HFLM):
+    """Takes the place of `HFLM` among the parents of a model whose weights are elsewhere.
+
+    Args:
+        pretrained: the `Address` of the server.
+        tokenizer: a tokenizer of transformers, or a `TextTokenizer`.
+        max_length: tokens that the server's model can hold.
+    """
+
+    def __init__(
+        self,
+        pretrained: Any,
+        tokenizer: Any,
+        max_length: int | None = None,
+        add_bos_token: bool | None = None,
+        prefix_token_id: int | None = None,
+        think_end_token: str | int | None = None,
+        enable_thinking: bool | None = None,
+        chat_template_args: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        LM.__init__(self)
+        for name in kwargs:
+            if name not in TAKEN:
+                raise UserError(
+                    f"{name}={kwargs[name]} has no effect on a base on a server ({pretrained}): leave it out"
+                )
+        self.backend = "causal"
+        self.pretrained, self.revision = str(pretrained), None
+        self.tokenizer = tokenizer
+        self.batch_size_per_gpu = kwargs.get("batch_size") or 1
+        self._device = torch.device(usable_device(kwargs.get("device")))
+        self._max_length = int(max_length or self._DEFAULT_MAX_LENGTH)
+        self.add_bos_token = add_bos_token
+        self.custom_prefix_token_id = prefix_token_id
+        self.think_end_token = think_end_token
+        self.chat_template_args = {
+            **(chat_template_args or {}),
+            **({} if enable_thinking is None else {"enable_thinking": enable_thinking}),
+        }
+
+    def loglikelihood(self, requests: list[Instance], disable_tqdm: bool = False) -> list[tuple[float, bool]]:
+        """Refused: see the message."""
+        raise self._no_likelihoods()
+
+    def loglikelihood_rolling(self, requests: list[Instance], disable_tqdm: bool = False) -> list[float]:
+        """Refused: see the message."""
+        raise self._no_likelihoods()
+
+    def get_model_info(self) -> dict[str, Any]:
+        """Return what lm_eval's ``hf`` tells of a model, as far as it is known."""
+        return {"model_num_parameters": -1, "model_dtype": "", "model_revision": "", "model_sha": ""}
+
+    def _no_likelihoods(self) -> UserError:
+        return UserError(
+            f"likelihoods need the base's weights, and {self.pretrained} is a server: choose tasks that generate, or "
+            "name a base on this machine"
+        )
+
+
+class TextTokenizer:
+    """Stands in for the tokenizer of a base on a server when none is given; see `PieceCodec`."""
+
+    eos_token_id, bos_token_id, chat_template = PieceCodec.END, None, None
+    name_or_path = "text"
+
+    def __init__(self, codec: PieceCodec) -> None:
+        self.codec = codec
+
+    def encode(self, text: str, **kwargs: Any) -> list[int]:
+        """Return one id for the whole text."""
+        return [self.codec.id_of(text)] if text else []
+
+    def decode(self, tokens: int | Sequence[int], **kwargs: Any) -> str:
+        """Join the pieces."""
+        return self.codec.text([tokens] if isinstance(tokens, int) else tokens)
+
+    def apply_chat_template(self, *args: Any, **kwargs: Any) -> str:
+        """Refused: a chat template belongs to a tokenizer."""
+        raise UserError(
+            "--apply_chat_template needs the base's tokenizer: name it with tokenizer=ID or tokenizer=FOLDER"
+        )
+
+
+class WholeStopping(Stopping):
+    """Looks for stop strings in the whole text, for an id of a `PieceCodec` may stand for nothing."""
+
+    def _tail_has_stop(self, tokens: Sequence[int]) -> bool:
+        return self._answer(tokens)[1] > 0

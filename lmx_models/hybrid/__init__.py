@@ -1,0 +1,1 @@
+"""`--model hybrid`: graphs of stages, presets, buffers between runs."""

@@ -1,0 +1,1 @@
+"""One description a decoding method, and how methods are looked up."""

@@ -1,0 +1,1 @@
+"""What is kept of a run: the journal, traces, statistics, and the identity of what wrote a text."""

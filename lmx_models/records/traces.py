@@ -1,0 +1,198 @@
+"""What a run keeps besides lm_eval's files: a trace of every text, and statistics over all of them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+from lmx_files import opening
+from lmx_files.errors import UserError
+from lmx_models.core.completion import Completion
+from lmx_models.core.trace import ModelCost, Trace
+
+_BEGINNING = b'{"task": '
+
+
+class TraceFile:
+    """Appends one JSON line per finished text; opened (and found unwritable) before the run.
+
+    Lines join lm_eval's samples file on ``(task, doc_id, prompt_hash)``.
+
+    Args:
+        journaled: a journal holds every text and hands it in again, so lines need not be forced to disk. A text may
+            then stand in the file twice: the last line counts.
+    """
+
+    def __init__(self, path: str, rank: int, journaled: bool = False) -> None:
+        self.journaled = journaled
+        self.path = Path(path if rank == 0 else f"{path}.rank{rank}")
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._file: IO[str] = _open_after_last_line(self.path)  # raises a UserError for a file of another kind
+        except OSError as error:
+            raise UserError(
+                f"cannot write traces to {self.path} ({error.strerror}): name a file in a writable folder, "
+                "with traces=FILE or LMX_TRACES=FILE"
+            ) from error
+
+    def write(
+        self,
+        task: str | None,
+        doc_id: int | None,
+        repeat: int,
+        prompt: str,
+        text: Completion,
+        pieces: list[tuple[str, str]],
+    ) -> None:
+        """Append one text; it is on disk when this returns (but see `journaled`).
+
+        Args:
+            pieces: the text cut by source, for readers.
+        """
+        line = {
+            "task": task,
+            "doc_id": doc_id,
+            "repeat": repeat,
+            "prompt_hash": hashlib.sha256(prompt.encode()).hexdigest(),
+            "text": str(text),
+            "pieces": pieces,
+            "trace": text.trace.as_dict(),
+        }
+        try:
+            self._file.write(json.dumps(line, ensure_ascii=False) + "\n")
+            self._file.flush()
+            if not self.journaled:
+                os.fsync(self._file.fileno())
+        except OSError as error:
+            raise UserError(
+                f"cannot write traces to {self.path} ({error.strerror}): make room, or name another file with "
+                "traces=FILE or LMX_TRACES=FILE"
+            ) from error
+
+
+def _open_after_last_line(path: Path) -> IO[str]:
+    """Open for appending, without the unfinished line that a killed process may have left.
+
+    Half a surrogate pair, which UTF-8 does not have, is written as its escape, which is the same in JSON.
+    """
+    descriptor = opening.open_after_last_line(
+        path,
+        lambda line: line.startswith(_BEGINNING) and b'"prompt_hash"' in line,
+        lambda torn: torn.startswith(_BEGINNING) or torn == _BEGINNING[: len(torn)] > b"{",
+        "traces",
+    )
+    return os.fdopen(descriptor, "a", encoding="utf-8", errors="backslashreplace")
+
+
+def pieces_of(text: str, trace: Trace, decode: Callable[[Sequence[int]], str]) -> list[tuple[str, str]]:
+    """Cut a text by source; decoding from the start each time keeps characters of several tokens whole."""
+    pieces, done = [], 0
+    for segment in trace.segments:
+        # Where tokens were not filled from left to right, a reader wants to see each by itself.
+        ends = range(segment.start + 1, segment.end + 1) if "steps" in trace.extra else [segment.end]
+        for stop in ends:
+            end = min(len(decode(trace.tokens[:stop]).rstrip("\ufffd")), len(text))
+            pieces.append((segment.source, text[done:end]))
+            done = max(done, end)
+    return pieces
+
+
+class RunStatistics:
+    """Sums over the traces of a run. Plain numbers only, so that ranks can gather and add them."""
+
+    def __init__(self) -> None:
+        self.texts = self.kept = self.dropped = self.fresh_texts = self.fresh_kept = 0
+        self.seconds = 0.0
+        self.finish: dict[str, int] = {}
+        self.by_source: dict[str, int] = {}
+        self.cost: dict[str, ModelCost] = {}
+        self.consultations = 0
+        self.reasoning: int | None = None  # texts that ended within their reasoning; None: nothing is known of any
+
+    def add(self, text: Completion, fresh: bool = True) -> None:
+        """Count one text; not `fresh`: it was written by an earlier run and taken from a journal."""
+        trace = text.trace
+        self.texts += 1
+        self.kept += trace.kept
+        if fresh:
+            self.fresh_texts += 1
+            self.fresh_kept += trace.kept
+        self.dropped += trace.dropped
+        self.finish[trace.finish] = self.finish.get(trace.finish, 0) + 1
+        self.consultations += len(trace.extra.get("consultations", ()))
+        if "reasoning_finished" in trace.extra:
+            self.reasoning = (self.reasoning or 0) + (not trace.extra["reasoning_finished"])
+        for source, tokens in trace.by_source().items():
+            self.by_source[source] = self.by_source.get(source, 0) + tokens
+        for name, cost in trace.cost.items():
+            self.cost.setdefault(name, ModelCost()).add(cost)
+
+    def merge(self, other: RunStatistics) -> None:
+        """Add the statistics of another rank; the ranks ran side by side, so the longest time counts."""
+        self.texts += other.texts
+        self.kept += other.kept
+        self.fresh_texts += other.fresh_texts
+        self.fresh_kept += other.fresh_kept
+        self.dropped += other.dropped
+        self.consultations += other.consultations
+        if other.reasoning is not None:
+            self.reasoning = (self.reasoning or 0) + other.reasoning
+        self.seconds = max(self.seconds, other.seconds)
+        for mine, theirs in ((self.finish, other.finish), (self.by_source, other.by_source)):
+            for name, count in theirs.items():
+                mine[name] = mine.get(name, 0) + count
+        for name, cost in other.cost.items():
+            self.cost.setdefault(name, ModelCost()).add(cost)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what goes into the results file.
+
+        tokens_per_forward: kept tokens per forward that a text took part in. p_cache: kept / fed tokens. A model's
+        prefill is the first feed of each text; its seconds are a text's share of each forward by tokens.
+
+        Counts and `model_seconds` are of all texts: model_seconds are the forwards' by the clock (of servers: the
+        requests', which overlap), those of journaled texts as they were measured when they were written. `seconds` and
+        tokens_per_second are by this attempt's clock, and so of the texts that it wrote: all but texts_from_journal.
+        unfinished_reasoning: texts that ended before `think_end_token`, and so have no answer.
+        """
+        forwards = sum(cost.forwards for cost in self.cost.values())
+        fed = sum(cost.prefill + cost.decode for cost in self.cost.values())
+        report: dict[str, Any] = {
+            "texts": self.texts,
+            "tokens_kept": self.kept,
+            "tokens_dropped": self.dropped,
+            "tokens_fed": fed,
+            "forwards": forwards,
+            "tokens_per_forward": _ratio(self.kept, forwards),
+            "p_cache": _ratio(self.kept, fed),
+            "seconds": round(self.seconds, 3),
+            "model_seconds": round(sum(cost.seconds_prefill + cost.seconds_decode for cost in self.cost.values()), 3),
+            "tokens_per_second": _ratio(self.fresh_kept, self.seconds),
+            "texts_from_journal": self.texts - self.fresh_texts,
+            "finish": dict(sorted(self.finish.items())),
+            "tokens_by_source": self.by_source,
+            "models": {
+                name: {
+                    "forwards": cost.forwards,
+                    "prefill_tokens": cost.prefill,
+                    "decode_tokens": cost.decode,
+                    "prefill_tokens_per_second": _ratio(cost.prefill, cost.seconds_prefill),
+                    "decode_tokens_per_second": _ratio(cost.decode, cost.seconds_decode),
+                }
+                for name, cost in self.cost.items()
+            },
+        }
+        if self.reasoning is not None:
+            report["unfinished_reasoning"] = self.reasoning
+        if "oracle" in self.by_source or self.consultations:
+            report["consultations"] = self.consultations
+            report["oracle_share"] = _ratio(self.by_source.get("oracle", 0), self.kept)
+        return report
+
+
+def _ratio(a: float, b: float) -> float | None:
+    return round(a / b, 4) if b else None

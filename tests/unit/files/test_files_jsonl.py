@@ -1,0 +1,116 @@
+"""JSON lines: a whole file is told from a torn one, and what no reader can use ends in one line."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import pytest
+
+from lmx_files import atomic, hashing, jsonl
+from lmx_files.errors import UserError
+
+
+@pytest.fixture
+def file(tmp_path):
+    """Write bytes to a file and return its path."""
+
+    def write(raw):
+        path = tmp_path / "file.jsonl"
+        path.write_bytes(raw)
+        return path
+
+    return write
+
+
+def test_objects_come_back(file):
+    path = file('{"a": 1}\n\n{"b": "ü\\ud800", "c": NaN}\n'.encode())
+    first, second = jsonl.read(path)
+    assert (first, second["b"], second["c"] != second["c"]) == ({"a": 1}, "ü\ud800", True)
+    assert jsonl.count(path) == 2
+
+
+@pytest.mark.parametrize(
+    ("raw", "message"),
+    [
+        (b'{"a": 1}\n{"a": 2}', "line 2: not a line of x: it does not end, so the file was cut off"),
+        (b'{"a": 1}\n{"a"', "line 2: not a line of x: it does not end"),
+        (b'{"a": 1}\n{"a"\n', r"line 2: not a line of x \(Expecting ':'"),
+        (b"[1]\n", r"line 1: not a line of x \(a JSON object\)"),
+        (b'{"a": "\xff"}\n', r"line 1: not a line of x \('utf-8' codec"),
+        (b'{"a": ' + b"[" * 101 + b"]" * 101 + b"}\n", r"line 1: not a line of x \(nested more than 100 deep\)"),
+        (b'{"a": ' + b"[" * 10**6 + b"}\n", r"line 1: not a line of x \(nested more than 100 deep\)"),
+        (b'{"a": ' + b"9" * 5000 + b"}\n", r"line 1: not a line of x \(a number of thousands of digits\)"),
+    ],
+)
+def test_what_is_not_whole_is_named_by_its_line(file, raw, message):
+    with pytest.raises(UserError, match=message) as refused:
+        list(jsonl.read(file(raw), "x"))
+    assert "\n" not in str(refused.value)
+    assert len(str(refused.value)) < 400
+
+
+def test_a_file_that_is_being_written_is_read_as_far_as_it_goes(file):
+    torn = file(b'{"a": 1}\n{"a": 2}')
+    assert list(jsonl.read(torn, last="skip")) == [{"a": 1}]
+    assert list(jsonl.read(torn, last="take")) == [{"a": 1}, {"a": 2}]
+
+
+def test_neither_pipes_nor_folders_are_read(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for place in (tmp_path / "pipe", tmp_path, tmp_path / "none", tmp_path / "nul\0"):
+        with pytest.raises(UserError, match="cannot read"):
+            list(jsonl.read(place))
+        with pytest.raises(UserError, match="cannot read"):
+            jsonl.read_object(place)
+        with pytest.raises(UserError, match="cannot read"):
+            hashing.sha256(place)
+
+
+def test_what_is_written_is_read(tmp_path):
+    values = [{"text": "half \ud83d and \u2028", "n": 1}, {"deep": [[1]]}]
+    assert jsonl.write(tmp_path / "new" / "out.jsonl", values) == 2
+    assert list(jsonl.read(tmp_path / "new" / "out.jsonl")) == values
+    assert (tmp_path / "new" / "out.jsonl").read_bytes().decode("utf-8").count("\n") == 2
+
+
+def test_surrogates_become_what_can_be_printed():
+    whole = {"a\ud800": ["\udfff", "\U0001f600", 1, None]}
+    assert jsonl.without_surrogates(whole) == {"a\ufffd": ["\ufffd", "\U0001f600", 1, None]}
+
+
+def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
+    place = tmp_path / ("n" * 240)
+    place.write_text("old")
+
+    def broken():
+        with atomic.replacing(place) as file:
+            file.write("new")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        broken()
+    assert place.read_text() == "old"
+    atomic.write(place, "new", sync=True)
+    atomic.write(tmp_path / "bytes", b"\0")
+    assert place.read_text() == "new"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bytes", place.name]
+
+
+def test_a_new_file_has_the_mode_of_any_new_file(tmp_path):
+    (tmp_path / "plain").touch()
+    atomic.write(tmp_path / "new", "x")
+    assert (tmp_path / "new").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+def test_of_several_files_all_change_or_none(tmp_path):
+    (tmp_path / "a").write_text("old")
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "c").touch()
+    for files in ({"a": "new", "../b": "x"}, {"a": "new", "x" * 300: "x"}, {"a": "new", "nul\0": "x"}):
+        with pytest.raises(UserError):
+            atomic.write_files(tmp_path, files)
+        assert (tmp_path / "a").read_text() == "old"
+    atomic.write_files(tmp_path / "new", {"a": json.dumps({"a": "ü"}, ensure_ascii=False), "b": b"x"})
+    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["a", "b"]
+    assert not list(tmp_path.rglob("*.part"))

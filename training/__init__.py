@@ -1,0 +1,1 @@
+"""Training of what lmx ships; not part of the package."""

@@ -1,0 +1,1 @@
+"""The tiny family: data, objectives, training and evaluation."""
