@@ -49,7 +49,7 @@ def scored_writing(decoding: Decoding, vocabulary: int, found: list[dict[str, fl
             generation: Generation = end.value
             found.append(_score(logits[-1:, :vocabulary], generation.tokens[-1]))
             return generation
-        found.append(_score(logits[-1:, :vocabulary], ask.tokens[-1]))  # type: ignore[union-attr]
+        found.append(_score(logits[-1:, :vocabulary], ask.tokens[-1]))
 
 
 def _score(logits: torch.Tensor, token: int) -> dict[str, float]:
