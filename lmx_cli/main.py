@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from lmx_cli import data, guide, listing, models, new, plugins, run, sweep
-from lmx_cli.analyses import compare, guided, mediate, perfpred, report
+from lmx_cli.analyses import compare, entropy, guided, mediate, perfpred, report
 from lmx_cli.rescore import command
 from lmx_files.errors import UserError, unknown
 from lmx_files.safety import children, terminal
@@ -48,6 +48,7 @@ app.command("report")(report.report)
 app.command("guided-curve")(guided.guided_curve)
 app.command("guided-export")(guided.guided_export)
 app.command("guided-stats")(guided.guided_stats)
+app.command("entropy", cls=entropy.SeveralValues)(entropy.entropy)
 app.command("guide")(guide.guide)
 app.command("mediate")(mediate.mediate)
 app.command("new")(new.new)

@@ -1,4 +1,4 @@
-"""`lmx mediate` as a script: python scripts/mediation.py RUN -o FOLDER; see docs/mediation.md."""
+"""`lmx mediate` as a script: python scripts/mediation.py RUN -o FOLDER; see docs/analyses/mediation.md."""
 
 import sys
 

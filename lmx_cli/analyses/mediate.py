@@ -48,7 +48,7 @@ def mediate(
 ) -> None:
     """Measure which layer, component and position carries the count, by exchanging activations between prompts.
 
-    Pairs of prompts differ in one word, so that the right count moves by one. See docs/mediation.md.
+    Pairs of prompts differ in one word, so that the right count moves by one. See docs/analyses/mediation.md.
     """
     from lmx_analysis.figures import require_matplotlib
     from lmx_plugins.guards import check_output_path

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
-from lmx_models.core.base import Finish
+from lmx_models.core.base import Finish, Generation
+from lmx_models.core.recording import Recorder
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,7 @@ class Stopping:
         strings: stop strings; matched on the decoded text, so across token borders, and cut before.
         decode: ids to text, special tokens left out.
         reasoning: None for a model of whose reasoning nothing is known: then all it writes is the answer.
+        recorder: keeps the scores of tokens as they are written; None: nothing is kept.
     """
 
     max_tokens: int
@@ -40,6 +43,18 @@ class Stopping:
     strings: tuple[str, ...]
     decode: Callable[[Sequence[int]], str]
     reasoning: Reasoning | None = None
+    recorder: Recorder | None = field(default=None, compare=False)
+
+    def record(self, place: int, row: Any, token: int) -> None:
+        """Tell the recorder, if there is one, from which logits ``[vocabulary]`` the token at `place` was chosen."""
+        if self.recorder is not None:
+            self.recorder.take(place, row, token)
+
+    def with_recorded(self, generation: Generation) -> Generation:
+        """Add what was recorded of its tokens to a finished text (in place)."""
+        if self.recorder is not None:
+            generation.extra["recorded"] = dict(self.recorder.columns(generation.tokens))
+        return generation
 
     def check(self, tokens: Sequence[int]) -> Finish | None:
         """Say why the text ends with its last token, or None if it goes on."""

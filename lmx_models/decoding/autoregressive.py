@@ -29,6 +29,7 @@ def autoregressive(
     logits = yield Feed(model, prompt)
     while True:
         tokens.append(sample(logits[-1], sampling, rng))
+        stopping.record(len(tokens) - 1, logits[-1], tokens[-1])
         if finish := stopping.check(tokens):
             return Generation(tokens, [Segment(source, 0, len(tokens))], finish)
         logits = yield Feed(model, tokens[-1:])

@@ -24,24 +24,24 @@ class PackedLinears:
     """Packed copies of all fp32 linear layers of a model on a CPU; used only inside `active`."""
 
     def __init__(self, model: torch.nn.Module) -> None:
-        self._forwards: list[tuple[torch.nn.Module, Forward]] = []
+        self.forwards: list[tuple[torch.nn.Module, Forward]] = []
         if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
             return
         for module in model.modules():
             if type(module) is torch.nn.Linear and module.weight.dtype == torch.float32 and not module.weight.is_cuda:
                 packed = torch.ops.mkldnn._reorder_linear_weight(module.weight.detach(), _ROWS_HINT)
                 bias = None if module.bias is None else module.bias.detach()
-                self._forwards.append((module, functools.partial(_linear, packed, bias)))
+                self.forwards.append((module, functools.partial(_linear, packed, bias)))
 
     @contextmanager
     def active(self) -> Iterator[None]:
         """Inside the block the model's linear layers use the packed weights; outside it is as it was."""
-        for module, forward in self._forwards:
+        for module, forward in self.forwards:
             module.__dict__["forward"] = forward
         try:
             yield
         finally:
-            for module, _ in self._forwards:
+            for module, _ in self.forwards:
                 module.__dict__.pop("forward", None)
 
 

@@ -101,17 +101,8 @@ class StepModel:
         self.cache.plan = Plan(spans, tensor(rows), tensor(slots))
         fast = self._packed.active() if self._packed else nullcontext()
         with slots_active(self._configs, self.cache), fast:
-            output = self.model(
-                input_ids=tensor(tokens).unsqueeze(0),
-                position_ids=tensor(positions).unsqueeze(0),
-                # transformers hands a 4-D mask on as it is; the attention function reads the plan instead.
-                attention_mask=torch.ones(1, 1, 1, 1, dtype=torch.bool, device=self.device),
-                **{self._cache_argument: self.cache},
-                use_cache=True,
-                logits_to_keep=tensor(wanted),
-            )
+            logits = self.outputs(tensor(tokens).unsqueeze(0), tensor(positions).unsqueeze(0), tensor(wanted))
         self.cache.plan = None
-        logits = output.logits[0].float()
         by_key: dict[Hashable, torch.Tensor] = {}
         begin = 0
         for (key, feed), span in zip(feeds_by_row, spans, strict=True):
@@ -119,3 +110,19 @@ class StepModel:
             by_key[key] = logits[begin : begin + feed.logits]
             begin += feed.logits
         return [by_key[key] for key, _ in feeds], time.perf_counter() - started
+
+    def outputs(self, tokens: torch.Tensor, positions: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
+        """Run the model on a flat batch ``[1, tokens]``; return fp32 logits ``[wanted, vocabulary]``."""
+        return self.run(self.model, tokens, positions, logits_to_keep=wanted).logits[0].float()
+
+    def run(self, module: Any, tokens: torch.Tensor, positions: torch.Tensor, **more: Any) -> Any:
+        """Call the model, or a part of it that takes tokens, on a flat batch over the cache."""
+        return module(
+            input_ids=tokens,
+            position_ids=positions,
+            # transformers hands a 4-D mask on as it is; the attention function reads the plan instead.
+            attention_mask=torch.ones(1, 1, 1, 1, dtype=torch.bool, device=self.device),
+            **{self._cache_argument: self.cache},
+            use_cache=True,
+            **more,
+        )

@@ -6,7 +6,7 @@ import functools
 import logging
 import os
 import time
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -19,9 +19,11 @@ from lmx_files.journal import Journal
 from lmx_files.values import read_bool, read_int
 from lmx_models.core.base import Decoding
 from lmx_models.core.completion import Completion
+from lmx_models.core.recording import Recorder, read_record
 from lmx_models.core.sampling import Sampling
 from lmx_models.core.stopping import Stopping
 from lmx_models.core.trace import Trace
+from lmx_models.decoding.guided.signals import SIGNALS
 from lmx_models.engine.scheduler import Finished, Job, Scheduler
 from lmx_models.engine.self_check import check
 from lmx_models.engine.step_model import StepModel
@@ -36,8 +38,8 @@ from lmx_models.settings.arguments import fields_of, read_as_declared, refuse_un
 from lmx_models.settings.generation_defaults import unheeded
 from lmx_models.settings.requests import Request, answer_of, reasoning_of, sampling_of, without_padding
 from lmx_models.zoo import catalogue
+from lmx_models.zoo.catalogue.from_files import quiet_loading
 from lmx_models.zoo.family_models import FamilyModels
-from lmx_models.zoo.from_files import quiet_loading
 from lmx_models.zoo.loading import encode_prompt, end_ids, model_name, no_remote_code, safe_additions
 from lmx_plugins import threads
 from lmx_plugins.evaluation.asked import Asked, asked
@@ -73,6 +75,7 @@ class DecoderLM(Ranks, FamilyModels, JournaledLM):
         journal: a folder that keeps every finished request, so that a run that died goes on where it was when it is
             started again (also ``LMX_JOURNAL``).
         self_check: compare the engine with the stock model at load.
+        record: keep scores of every token in its trace while it is written, see `decoding.recording`.
         **kwargs: settings of the method (defaults for all requests), and any argument of lm_eval's ``hf``.
     """
 
@@ -87,10 +90,14 @@ class DecoderLM(Ranks, FamilyModels, JournaledLM):
         traces: str | None = None,
         journal: str | None = None,
         self_check: bool = True,
+        record: Any = None,
         **kwargs: Any,
     ) -> None:
         settings = fields_of(Sampling, *self.configs)
-        own = ("seed", "traces", "journal", "self_check", "do_sample", *settings, *self.own_arguments)
+        self.record = read_record(record)
+        if "record" in settings and record in SIGNALS:  # guided reads its signal back to set a policy's threshold
+            kwargs["record"] = record
+        own = ("seed", "traces", "journal", "self_check", "record", "do_sample", *settings, *self.own_arguments)
         valid = {*hf_arguments(), *FROM_PRETRAINED, *UNSUPPORTED, *own}
         refuse_unknown(kwargs, valid, f"--model {self.method} argument")
         no_remote_code(kwargs)
@@ -264,7 +271,7 @@ class DecoderLM(Ranks, FamilyModels, JournaledLM):
             values = self.sampled({**self.settings, **given})
             self._by_task.setdefault(str(instance.task_name), {**self.plain(values), "max_gen_toks": limit})
             reasoning = reasoning_of(self.think_end_token, self.tokenizer, context)
-            stopping = Stopping(limit, eos, tuple(until), self._decode_text, reasoning)
+            stopping = Stopping(limit, eos, tuple(until), self._decode_text, reasoning, self.new_recorder())
             seeds = (self.seed, *where, repeat)
             todo.append(Request(context, prompt, sampling_of(values), stopping, values, seeds))
         if self._truncated > before:
@@ -276,8 +283,16 @@ class DecoderLM(Ranks, FamilyModels, JournaledLM):
             )
         return todo
 
+    def new_recorder(self) -> Recorder | None:
+        """Return what keeps the scores of one text's tokens, None without ``record=``."""
+        return Recorder(self.record, max(self.tokenizer.get_vocab().values()) + 1) if self.record else None
+
+    def identity(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return all that a text and its trace depend on."""
+        return super().identity(values) | ({"record": self.record} if self.record else {})
+
     def _completion(self, request: Request, finished: Finished) -> Completion:
-        generation = finished.generation
+        generation = request.stopping.with_recorded(finished.generation)
         answer = answer_of(request.stopping, generation)
         trace = Trace(
             tokens=generation.tokens,

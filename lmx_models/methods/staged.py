@@ -22,9 +22,9 @@ from lmx_models.engine.scheduler import Finished
 from lmx_models.engine.slot_attention import attend_by
 from lmx_models.engine.step_model import StepModel
 from lmx_models.harness.decoder_lm import DecoderLM
-from lmx_models.methods.method import Method, plain_settings
+from lmx_models.methods.registry.method import Method, plain_settings
+from lmx_models.methods.registry.weights import Weights, loaded_by, stop_ids
 from lmx_models.methods.stage_rows import feed_names, shared_rows
-from lmx_models.methods.weights import Weights, loaded_by, stop_ids
 from lmx_models.settings.requests import Request, answer_of, reasoning_of, sampling_of
 from lmx_models.zoo.loading import encode_prompt
 
@@ -166,6 +166,7 @@ class StagedLM(DecoderLM):
             call.strings,
             lambda ids: tokenizer.decode(list(ids), skip_special_tokens=True),
             reasoning_of(self.think_end_token, tokenizer, text),
+            self.new_recorder(),
         )
         values = call.method.fields(call.values)
         inner = Request(prompt, tokens[-room:], sampling_of(values), stopping, values, call.seeds)
@@ -180,7 +181,7 @@ class StagedLM(DecoderLM):
             call.name,
             call.method.decoder(inner, call.weights),
             feed_names(call.name, call.method),
-            lambda generation: answer_of(stopping, generation),
+            lambda generation: answer_of(stopping, stopping.with_recorded(generation)),
             about,
         )
 

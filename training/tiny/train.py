@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from lmx_models.zoo.catalogue.from_files import model_from
 from transformers import (
     LlamaConfig,
     LlamaForCausalLM,
@@ -21,7 +22,6 @@ from transformers import (
     Qwen3ForCausalLM,
 )
 
-from lmx_models.zoo.from_files import model_from
 from training.tiny.batches import batches
 from training.tiny.objectives import OBJECTIVES
 from training.tiny.spec import Spec

@@ -183,6 +183,7 @@ def denoise(
         tokens = _candidates(logits, sampling, rng)
         for i in _chosen(logits, tokens, config, count, rng):
             answer.tokens[masked[i]], answer.steps[masked[i]] = tokens[i], answer.forwards
+            stopping.record(masked[i], logits[i], tokens[i])
         if finish := answer.finish(stopping):
             return finish
     return None

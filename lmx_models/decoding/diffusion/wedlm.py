@@ -118,10 +118,12 @@ def wedlm(
             if cached in filled:  # a token was refused: all that was filled behind it, or has seen it, is forgotten
                 filled, holes, rows = {}, [], rows[:0]
             filled[cached] = Filled(int(ahead.argmax()), step)
+            stopping.record(cached - start, ahead, filled[cached].token)
             holes, rows = holes[1:], rows[1:]
             text.filled += 1
-        for place, token in _fill(holes, rows, mask, config, sampling, rng):
+        for place, token, row in _fill(holes, rows, mask, config, sampling, rng):
             filled[place] = Filled(token, step)
+            stopping.record(place - start, row, token)
             text.filled += 1
         ended = min((place for place, one in filled.items() if one.token in stopping.eos), default=limit)
         filled = {place: one for place, one in sorted(filled.items()) if place <= ended}
@@ -160,7 +162,7 @@ def _fill(
     config: WeDLMConfig,
     sampling: Sampling,
     rng: random.Random,
-) -> list[tuple[int, int]]:
+) -> list[tuple[int, int, torch.Tensor]]:
     """Choose the masks to fill by entropy, and draw their tokens.
 
     Args:
@@ -168,7 +170,7 @@ def _fill(
         rows: their logits, ``[holes, vocabulary]``.
 
     Returns:
-        Pairs of place and id.
+        Place, id, and the logits that it was chosen from.
     """
     if not holes:
         return []
@@ -183,7 +185,7 @@ def _fill(
         tokens = allowed.argmax(-1).tolist()
     else:
         tokens = [sample(row, sampling, rng) for row in allowed]
-    return [(holes[j], token) for j, token in zip(chosen, tokens, strict=True)]
+    return [(holes[j], token, row) for j, token, row in zip(chosen, tokens, allowed, strict=True)]
 
 
 def _count_right(tokens: Sequence[int], logits: torch.Tensor) -> int:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from lmx_models.core.base import Feed
 from lmx_models.core.sampling import Sampling, sample
 from lmx_models.core.stopping import Stopping
-from lmx_models.decoding.guided.config import GuidedConfig
+from lmx_models.decoding.guided.loop.config import GuidedConfig
 from lmx_models.decoding.guided.signals import top_p
 from lmx_models.decoding.guided.state import Consultation, State
 
@@ -41,6 +41,7 @@ def oracle_tokens(
     while written < budget:
         logits = yield state.unseen("oracle")
         state.write("oracle", sample(logits[-1], sampling, rng))
+        stopping.record(len(state.tokens) - 1, logits[-1], state.tokens[-1])
         written += 1
         state.spent += 1
         if finish := stopping.check(state.tokens):

@@ -1,0 +1,1 @@
+"""What entropies and probabilities that were measured say: tables, tests and pictures from files, without a model."""

@@ -1,0 +1,148 @@
+"""Lets a model write texts and scores every token as it is written, so that no forward is made twice."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+
+from lmx_files.errors import UserError
+from lmx_models.core.base import Decoding, Generation
+from lmx_models.core.sampling import Sampling, stream
+from lmx_models.core.stopping import Stopping
+from lmx_models.decoding.autoregressive import autoregressive
+from lmx_models.engine.scheduler import Job, Scheduler
+from lmx_models.engine.step_model import StepModel
+from lmx_models.zoo.loading import encode_prompt, end_ids
+from lmx_probes import measure as measuring
+from lmx_probes import scores
+from lmx_probes.encode import Encoded, TokenNames
+from lmx_probes.inputs import Item
+from lmx_probes.measure import Scored, Track, untracked
+from lmx_probes.models import ProbeModel
+from lmx_probes.workspace import Workspace
+
+PART_TEXTS = 64
+
+
+@dataclass(frozen=True)
+class Writing:
+    """How texts are written. seed: each text has its own stream, made of the seed, task, document and repeat."""
+
+    max_new_tokens: int = 4096
+    seed: int = 1234
+    sampling: Sampling = Sampling()  # noqa: RUF009  (frozen)
+    rows: int = 16
+
+
+def scored_writing(decoding: Decoding, vocabulary: int, found: list[dict[str, float]]) -> Decoding:
+    """Run a left-to-right decoder and add the scores of each token that it writes to `found`; see `scores`."""
+    ask = next(decoding)
+    while True:
+        logits = yield ask
+        try:
+            ask = decoding.send(logits)
+        except StopIteration as end:
+            generation: Generation = end.value
+            found.append(_score(logits[-1:, :vocabulary], generation.tokens[-1]))
+            return generation
+        found.append(_score(logits[-1:, :vocabulary], ask.tokens[-1]))
+
+
+def _score(logits: torch.Tensor, token: int) -> dict[str, float]:
+    values = scores.token_scores(logits, torch.tensor([min(token, logits.shape[1] - 1)], device=logits.device))
+    return {name: value.item() for name, value in values.items()}
+
+
+def parts_of(items: Sequence[Item]) -> list[range]:
+    """Cut prompts into the parts that are written together."""
+    return [range(i, min(i + PART_TEXTS, len(items))) for i in range(0, len(items), PART_TEXTS)]
+
+
+def write_and_measure(
+    probe: ProbeModel, name: str, items: Sequence[Item], writing: Writing, work: Workspace, track: Track = untracked
+) -> None:
+    """Write a text for each item with one model and keep its texts and tokens; finished parts stay as they are.
+
+    Raises:
+        UserError: logits are NaN or infinite, or a prompt leaves no room.
+    """
+    names, tokens, texts = TokenNames(probe.tokenizer), work.tokens(name), work.texts(name)
+    longest = getattr(probe.model.config.get_text_config(), "max_position_embeddings", None)
+    for number, part in enumerate(track(parts_of(items), name)):
+        if tokens.has(number):
+            continue
+        written = _write(probe, [items[i] for i in part], writing, longest)
+        scored = Scored([each for each, _, _ in written], [encoded for _, encoded, _ in written])
+        values = {key: torch.tensor([row[key] for _, _, rows in written for row in rows]) for key in scores.COLUMNS}
+        found = measuring.columns(scored, range(len(part)), values, None, names)
+        found["text"] = [i + part.start for i in found["text"]]
+        texts.write(number, text_columns(scored.items, part.start, name))
+        tokens.write(number, found)
+
+
+def _write(
+    probe: ProbeModel, items: Sequence[Item], writing: Writing, longest: int | None
+) -> list[tuple[Item, Encoded, list[dict[str, float]]]]:
+    tokenizer = probe.tokenizer
+    prompts, found = [], [list[dict[str, float]]() for _ in items]
+    room = min(writing.max_new_tokens, longest or writing.max_new_tokens)
+    for item in items:
+        ids = encode_prompt(tokenizer, item.prompt) if item.prompt else []
+        first = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
+        ids = ids or ([first] if first is not None else [])
+        if not ids:
+            raise UserError(f"{item.where}: an empty prompt, and {probe.name} has no token to begin with: leave it out")
+        if longest is not None and len(ids) >= longest:
+            raise UserError(
+                f"{item.where}: the prompt has {len(ids)} tokens and {probe.name} reads {longest}: there is no room to "
+                "write. Shorten it, or leave it out"
+            )
+        prompts.append(ids)
+    stop = end_ids(probe.model, tokenizer)
+
+    def decode(ids: Sequence[int]) -> str:
+        return str(tokenizer.decode(list(ids), skip_special_tokens=True))
+
+    def start(i: int) -> Decoding:
+        item = items[i]
+        limit = min(room, (longest or len(prompts[i]) + room) - len(prompts[i]))
+        rng = stream(writing.seed, item.task, item.doc_id, item.repeat)
+        inner = autoregressive(prompts[i], "ar", writing.sampling, Stopping(limit, stop, (), decode), rng)
+        return scored_writing(inner, probe.head.vocabulary, found[i])
+
+    rows = max(1, min(writing.rows, len(items)))
+    scheduler = Scheduler({"ar": StepModel(probe.model, rows)}, rows)
+    generations: dict[int, Generation] = {}
+    try:
+        for done in scheduler.run(Job(i, functools.partial(start, i)) for i in range(len(items))):
+            generations[int(str(done.key))] = done.generation
+    except scores.NotFiniteError:
+        unfinished = next(i for i in range(len(items)) if i not in generations)
+        raise UserError(
+            f"{probe.name}: logits are NaN or infinite in the text of {items[unfinished].where} or one after it, at "
+            f"position {len(found[unfinished])}: the weights are damaged, or the numbers too large for --dtype"
+        ) from None
+    made = []
+    for i, item in enumerate(items):
+        ids = generations[i].tokens
+        whole = replace(item, text=decode(ids), tokens=tuple(ids), sources=(("ar", 0, len(ids)),))
+        made.append((whole, Encoded([*prompts[i], *ids], len(prompts[i]), again=False), found[i]))
+    return made
+
+
+def text_columns(items: Sequence[Item], begin: int, model: str) -> Mapping[str, Any]:
+    """Return the columns of the texts' data set, in the order of its schema; `begin`: number of the first."""
+    return {
+        "text": list(range(begin, begin + len(items))),
+        "model": [model] * len(items),
+        "task": [item.task for item in items],
+        "doc_id": [item.doc_id for item in items],
+        "repeat": [item.repeat for item in items],
+        "correct": [float(item.correct) for item in items],
+        "prompt": [item.prompt.encode("utf-8", "replace").decode() for item in items],
+        "answer": [(item.text or "").encode("utf-8", "replace").decode() for item in items],
+    }

@@ -1,0 +1,173 @@
+"""Models for probes: loaded by name, one at a time, with a head of their own that is checked at load."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import gc
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from lmx_files.errors import UserError, unknown
+from lmx_models.engine import self_check
+from lmx_models.engine.packed_linear import packed
+from lmx_models.zoo import catalogue
+from lmx_models.zoo.loading import load as load_model
+from lmx_models.zoo.loading import load_tokenizer
+from lmx_probes.heads import Head, packed_product, scale_of, softcap_of
+
+DTYPES = ("float32", "bfloat16", "float16")
+
+
+@dataclass
+class ProbeModel:
+    """A causal model of transformers that is read, never changed.
+
+    Attributes:
+        name: as the user wrote it. note: where the weights came from.
+        decoder: the model without its head; its ``last_hidden_state`` is what `head` takes.
+    """
+
+    name: str
+    model: Any
+    tokenizer: Any
+    decoder: Any
+    head: Head
+    note: str = ""
+
+    @property
+    def width(self) -> int:
+        """Width of the hidden states."""
+        return int(self.head.weight.shape[1])
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        device: torch.device = self.model.device
+        return device
+
+
+def vocabulary_of(tokenizer: Any) -> int:
+    """Return how many ids a tokenizer has: its highest and one."""
+    return max(tokenizer.get_vocab().values(), default=-1) + 1
+
+
+def vocabulary_hash(tokenizer: Any) -> str:
+    """Return a hash of the tokens and their ids; models of equal hash can be compared token by token."""
+    digest = hashlib.sha256()
+    for token, number in sorted(tokenizer.get_vocab().items(), key=lambda pair: (pair[1], pair[0])):
+        digest.update(f"{number}\t{token}\n".encode("utf-8", "backslashreplace"))
+    return digest.hexdigest()
+
+
+def tokenizer_of(name: str) -> Any:
+    """Load only the tokenizer of a model.
+
+    Raises:
+        UserError: there is no such model, or it has no tokenizer that can be loaded.
+    """
+    return load_tokenizer(catalogue.resolve(name), name)
+
+
+def load(name: str, dtype: str = "float32", device: str | None = None, check: bool = True) -> ProbeModel:
+    """Load a model for probing.
+
+    Args:
+        name: a short name of `lmx models`, a Hub id, a folder or a GGUF file.
+        device: ``cuda``, ``cuda:1``, ``cpu``; None: a GPU where there is one.
+        check: compare cached forwards and the head with the model's own logits.
+
+    Raises:
+        UserError: it cannot be loaded, or the engine or the head would not compute what the model computes.
+    """
+    if dtype not in DTYPES:
+        raise unknown("--dtype", dtype, DTYPES)
+    resolved = catalogue.resolve(name)
+    place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    model, tokenizer = load_model(resolved, name, getattr(torch, dtype), place)
+    return probe(model, tokenizer, name, resolved.note, check)
+
+
+def probe(model: Any, tokenizer: Any, name: str, note: str = "", check: bool = True) -> ProbeModel:
+    """Make a model that is loaded already ready for probes; see `load`."""
+    module = model.get_output_embeddings()
+    if module is None or not hasattr(module, "weight"):
+        raise UserError(f"{name}: {type(model).__name__} has no output head: name a causal language model")
+    rows = int(module.weight.shape[0])
+    known = min(rows, vocabulary_of(tokenizer))
+    config = model.config.get_text_config()
+    bias = getattr(module, "bias", None)
+    fast = packed(model)  # holds a packed copy of the head too, where it is a plain linear layer
+    product = None if fast is None else next((f for m, f in fast.forwards if m is module), None)
+    head = Head(
+        module.weight.detach()[:known],
+        None if bias is None else bias.detach()[:known],
+        scale_of(config),
+        softcap_of(config),
+        rows - known,
+        product or packed_product(module.weight.detach()[:known], None if bias is None else bias.detach()[:known]),
+    )
+    decoder = model.get_decoder() if hasattr(model, "get_decoder") else model.base_model
+    made = ProbeModel(name, model.eval(), tokenizer, decoder, head, note)
+    if check:
+        self_check.check(model, name)
+        _check_head(made)
+    return made
+
+
+@torch.inference_mode()
+def _check_head(probe: ProbeModel) -> None:
+    """Compare the head on hidden states with the model's own logits on a short random input."""
+    generator = torch.Generator().manual_seed(1)
+    tokens = torch.randint(0, probe.head.vocabulary, (1, 16), generator=generator).to(probe.device)
+    try:
+        own = probe.model(input_ids=tokens, use_cache=False).logits[0, :, : probe.head.vocabulary].float()
+        ours = probe.head.logits(probe.decoder(input_ids=tokens, use_cache=False).last_hidden_state[0])
+    except (TypeError, AttributeError, RuntimeError) as error:
+        raise UserError(
+            f"{probe.name}: {type(probe.model).__name__} cannot be read without its head ({error})"
+        ) from error
+    if not (own.isfinite().all() and ours.isfinite().all()):
+        return  # weights that are not numbers are named with text and position when they are met
+    own, ours = (z - z.mean(-1, keepdim=True) for z in (own, ours))
+    difference = float((own - ours).norm() / own.norm().clamp_min(1e-30))
+    tolerance = 1e-4 if probe.model.dtype == torch.float32 else 0.05
+    if not difference <= tolerance:
+        raise UserError(
+            f"{probe.name}: the head of {type(probe.model).__name__} is not a matrix, a factor and a soft cap: logits "
+            f"made from hidden states differ by {difference:.1e} of their size (allowed: {tolerance:g})"
+        )
+
+
+@contextlib.contextmanager
+def opened(name: str, dtype: str = "float32", device: str | None = None) -> Iterator[ProbeModel]:
+    """Load a model and let go of it at the end, so that the next one finds its memory free."""
+    made: list[ProbeModel] = [load(name, dtype, device)]
+    try:
+        yield made[0]
+    finally:
+        made.clear()
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        _trim()
+
+
+@functools.cache
+def _libc() -> Any:
+    import ctypes
+
+    try:
+        return ctypes.CDLL("libc.so.6")
+    except OSError:
+        return None
+
+
+def _trim() -> None:
+    """Give freed memory back to the system where the C library keeps it."""
+    if (libc := _libc()) is not None:
+        libc.malloc_trim(0)
