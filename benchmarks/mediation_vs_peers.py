@@ -113,7 +113,7 @@ def of_lmx(folder: str) -> Any:
     import torch
     import transformers
 
-    from lmx_probes.patch import Patcher, patch_from
+    from lmx_probes.patching.patch import Patcher, patch_from
 
     patcher = Patcher(transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval())
 

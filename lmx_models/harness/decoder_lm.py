@@ -101,11 +101,7 @@ class DecoderLM(Ranks, FamilyModels, JournaledLM):
         valid = {*hf_arguments(), *FROM_PRETRAINED, *UNSUPPORTED, *own}
         refuse_unknown(kwargs, valid, f"--model {self.method} argument")
         no_remote_code(kwargs)
-        for name, mend in UNSUPPORTED.items():
-            if kwargs.get(name) is not None:
-                raise UserError(f"{name}={kwargs[name]} is not supported by --model {self.method}: {mend}")
-        if kwargs.get("attn_implementation") is not None and kwargs["attn_implementation"] not in ATTENTION:
-            raise unknown("attn_implementation", str(kwargs["attn_implementation"]), ATTENTION)
+        self._refuse_unsupported(kwargs)
         kwargs, self_check = read_as_declared(HFLM.__init__, kwargs), read_bool("self_check", self_check)
         kwargs["device"] = usable_device(kwargs.get("device"))
         self.seed, self._seed_from = chosen_seed(seed)
@@ -145,6 +141,13 @@ class DecoderLM(Ranks, FamilyModels, JournaledLM):
         self.journal = ResumeJournal(Journal(folder, shared=self.world_size > 1)) if folder else None
         self.trace_file = TraceFile(path, self.rank, journaled=bool(folder)) if path else None
         self._start_counting()
+
+    def _refuse_unsupported(self, kwargs: Mapping[str, Any]) -> None:
+        for name, mend in UNSUPPORTED.items():
+            if kwargs.get(name) is not None:
+                raise UserError(f"{name}={kwargs[name]} is not supported by --model {self.method}: {mend}")
+        if kwargs.get("attn_implementation") is not None and kwargs["attn_implementation"] not in ATTENTION:
+            raise unknown("attn_implementation", str(kwargs["attn_implementation"]), ATTENTION)
 
     def begin_evaluation(self, asked: Asked) -> None:
         """Forget what an earlier evaluation left in the statistics, and take its seed unless the model has its own."""

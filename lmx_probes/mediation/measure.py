@@ -14,12 +14,12 @@ from typing import Any
 
 import torch
 
-from lmx_probes.capture import Run
 from lmx_probes.mediation.answers import Answers
 from lmx_probes.mediation.parts import Parts
 from lmx_probes.mediation.roles import Place
 from lmx_probes.mediation.trials import Trial
-from lmx_probes.patch import Patch, Patcher, patch_from
+from lmx_probes.patching.capture import Run
+from lmx_probes.patching.patch import Patch, Patcher, patch_from
 
 Tensor = torch.Tensor
 CHUNK = 4

@@ -11,11 +11,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lmx_probes.capture import Run
 from lmx_probes.mediation.measure import Meter
 from lmx_probes.mediation.roles import tokens_of
 from lmx_probes.mediation.transfer import Encode
-from lmx_probes.patch import Patch, Patcher
+from lmx_probes.patching.capture import Run
+from lmx_probes.patching.patch import Patch, Patcher
 from lmx_tasks.category_counting.pairs import Listed
 from lmx_tasks.category_counting.relisted import relisted
 

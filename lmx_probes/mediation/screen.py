@@ -19,11 +19,11 @@ import pyarrow.parquet as pq
 import torch
 
 from lmx_files import atomic
-from lmx_probes.capture import first, removing
 from lmx_probes.mediation.answers import Answers
 from lmx_probes.mediation.measure import Grid, Key
 from lmx_probes.mediation.trials import Trial
-from lmx_probes.patch import Patcher
+from lmx_probes.patching.capture import first, removing
+from lmx_probes.patching.patch import Patcher
 
 Tensor = torch.Tensor
 PAIRS = 32

@@ -16,15 +16,15 @@ from lmx_files.errors import UserError, few, unknown
 from lmx_files.hashing import sha256
 from lmx_files.manifest import versions
 from lmx_files.runs.folders import Run
-from lmx_probes.components import COMPONENTS
 from lmx_probes.mediation.answers import Answers, answers_of
 from lmx_probes.mediation.measure import Grid, measure
 from lmx_probes.mediation.parts import joined
 from lmx_probes.mediation.roles import ROLES
 from lmx_probes.mediation.screen import screen, screened, write_screen
 from lmx_probes.mediation.trials import Trial, encoder, trial_of
-from lmx_probes.patch import Patcher
-from lmx_probes.plain import check
+from lmx_probes.patching.components import COMPONENTS
+from lmx_probes.patching.patch import Patcher
+from lmx_probes.patching.plain import check
 from lmx_tasks.category_counting.pairs import Listed, Pair, listed, make_pairs
 
 Progress = Callable[[Sequence[int]], Iterable[int]]

@@ -17,7 +17,7 @@ import torch
 from lmx_probes.mediation.measure import Meter
 from lmx_probes.mediation.roles import Place, places_of
 from lmx_probes.mediation.trials import Encoded
-from lmx_probes.patch import Patcher, patch_from
+from lmx_probes.patching.patch import Patcher, patch_from
 from lmx_tasks.category_counting.pairs import Listed
 from lmx_tasks.category_counting.relisted import relisted
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from lmx_files.errors import UserError
-from lmx_probes.components import COMPONENTS, sites_of
-from lmx_probes.patch import Patch, Patcher, PatchError, patch_from
-from lmx_probes.plain import check, plain_forward
+from lmx_probes.patching.components import COMPONENTS, sites_of
+from lmx_probes.patching.patch import Patch, Patcher, PatchError, patch_from
+from lmx_probes.patching.plain import check, plain_forward
 from tests.unit.mediation.shapes import SHAPES, model, texts
 
 LENGTH = 14

@@ -1,4 +1,4 @@
-"""Patched runs the plain way, a full forward with one hook each: slow, and what `lmx_probes.patch` is held against."""
+"""Patched runs the plain way, a full forward with one hook each: slow, and what `patch.py` is held against."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 import torch
 
 from lmx_files.errors import UserError
-from lmx_probes.capture import first, removing
-from lmx_probes.patch import Patch, Patcher, patch_from
+from lmx_probes.patching.capture import first, removing
+from lmx_probes.patching.patch import Patch, Patcher, patch_from
 
 Tensor = torch.Tensor
 LENGTH = 12

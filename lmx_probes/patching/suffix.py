@@ -20,7 +20,7 @@ import torch.nn.functional as F  # noqa: N812
 from transformers import AttentionInterface
 
 from lmx_models.engine.slot_attention import configs_of
-from lmx_probes.components import Sites
+from lmx_probes.patching.components import Sites
 
 NAME = "lmx_suffix"
 Tensor = torch.Tensor

@@ -2,7 +2,7 @@
 
 Every patch comes down to a change of what one layer hands on at some positions: attention and MLP act at a position on
 what earlier positions and layers hold, which a patch leaves as it was. So the patched layer is computed for the patched
-tokens alone, and the rest, from the first patched position on and from the next layer up, as `lmx_probes.suffix` does.
+tokens alone, and the rest, from the first patched position on and from the next layer up, as `suffix.py` does.
 Patched runs are batched as rows. Hooks of their own read back, at every patch, what the model was handed: the new value
 at the patched place, and the base's, bit for bit, at all others.
 """
@@ -16,9 +16,9 @@ from typing import Any
 
 import torch
 
-from lmx_probes.capture import Run, capture, first, removing
-from lmx_probes.components import Sites, sites_of
-from lmx_probes.suffix import Row, Suffixes
+from lmx_probes.patching.capture import Run, capture, first, removing
+from lmx_probes.patching.components import Sites, sites_of
+from lmx_probes.patching.suffix import Row, Suffixes
 
 Tensor = torch.Tensor
 TOKENS = 512

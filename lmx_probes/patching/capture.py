@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 
-from lmx_probes.components import COMPONENTS
-from lmx_probes.suffix import Row, Suffixes
+from lmx_probes.patching.components import COMPONENTS
+from lmx_probes.patching.suffix import Row, Suffixes
 
 Tensor = torch.Tensor
 
@@ -40,7 +40,7 @@ def capture(suffixes: Suffixes, texts: Sequence[Sequence[int]], components: Coll
     """Run whole texts (token ids) in one forward and keep what patching needs.
 
     Args:
-        components: which activations to keep, see `lmx_probes.components`. ``residual`` always is.
+        components: which activations to keep, see `lmx_probes.patching.components`. ``residual`` always is.
     """
     order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
     wanted = [name for name in COMPONENTS if name == "residual" or name in components]

@@ -1,0 +1,1 @@
+"""Measuring entropy: inputs, generation, scores and hidden states, kept part by part."""
