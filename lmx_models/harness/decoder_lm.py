@@ -27,11 +27,11 @@ from lmx_models.decoding.guided.signals import SIGNALS
 from lmx_models.engine.scheduler import Finished, Job, Scheduler
 from lmx_models.engine.self_check import check
 from lmx_models.engine.step_model import StepModel
+from lmx_models.harness import ranks
 from lmx_models.harness.devices import usable_device
 from lmx_models.harness.evaluated import check_asked, check_origins, document_of
 from lmx_models.harness.journaled import JournaledLM
 from lmx_models.harness.method_settings import hf_arguments
-from lmx_models.harness.ranks import Ranks
 from lmx_models.harness.resume import ResumeJournal
 from lmx_models.records.traces import RunStatistics, TraceFile, pieces_of
 from lmx_models.settings.arguments import fields_of, read_as_declared, refuse_unknown
@@ -64,7 +64,7 @@ UNSUPPORTED = {
 }
 
 
-class DecoderLM(Ranks, FamilyModels, JournaledLM):
+class DecoderLM(FamilyModels, JournaledLM):
     """An lm_eval model whose texts are written by a decoder of lmx.
 
     Args:
@@ -128,7 +128,7 @@ class DecoderLM(Ranks, FamilyModels, JournaledLM):
                 self.notes.append(resolved.note)
         with quiet_loading(self._asked_name):
             super().__init__(pretrained=pretrained, **kwargs)
-        self.use_accelerate_ranks()
+        ranks.use_accelerate_ranks(self)
         if getattr(self, "backend", "causal") != "causal":
             raise UserError(f"{self._asked_name} is not a causal language model; use --model hf for it")
         self.sampled(self.settings)  # refuses what the model's files ask for and lmx cannot do
@@ -178,6 +178,10 @@ class DecoderLM(Ranks, FamilyModels, JournaledLM):
         return end_ids(self.model, self.tokenizer)
 
     # lm_eval's side.
+
+    def gather_object(self, obj: Any, dst: int = 0) -> list[Any] | None:
+        """Gather `obj` from all ranks on rank `dst`; None elsewhere."""
+        return ranks.gather(self, obj, dst)
 
     def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[str]:
         """Write a text for every request; each is a `Completion` that carries its trace."""
