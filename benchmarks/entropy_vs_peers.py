@@ -123,9 +123,9 @@ def _load_only(folder: str) -> Any:
 
 
 def _encoded(tokenizer: Any, pairs: list[tuple[str, str]]) -> Any:
-    from lmx_probes.encode import encode
-    from lmx_probes.inputs import Item
-    from lmx_probes.measure import Scored
+    from lmx_probes.entropy.encode import encode
+    from lmx_probes.entropy.inputs import Item
+    from lmx_probes.entropy.measure import Scored
 
     items = [Item(context, text, "", i) for i, (context, text) in enumerate(pairs)]
     return Scored(items, [encode(item, tokenizer) for item in items])
@@ -133,7 +133,7 @@ def _encoded(tokenizer: Any, pairs: list[tuple[str, str]]) -> Any:
 
 def _lmx(folder: str) -> Any:
     from lmx_probes import models, scores
-    from lmx_probes.measure import read_part
+    from lmx_probes.entropy.measure import read_part
     from lmx_probes.reader import Reader
 
     probe = models.load(folder, device="cpu")
@@ -151,7 +151,7 @@ def _lmx(folder: str) -> Any:
 
 def _bare(folder: str) -> Any:
     from lmx_probes import models
-    from lmx_probes.measure import read_part
+    from lmx_probes.entropy.measure import read_part
     from lmx_probes.reader import Reader
 
     probe = models.load(folder, device="cpu")

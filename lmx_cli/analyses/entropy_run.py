@@ -49,7 +49,7 @@ def run(request: Request, track: Any) -> None:
         UserError: an option, an input or a model cannot be used.
     """
     from lmx_plugins.guards import check_output_path
-    from lmx_probes.inputs import TEXTS
+    from lmx_probes.entropy.inputs import TEXTS
 
     if request.texts not in TEXTS:
         raise unknown("--texts", request.texts, TEXTS)
@@ -66,8 +66,8 @@ def run(request: Request, track: Any) -> None:
     inputs = _inputs(request)
     _quiet()
     from lmx_models.core.sampling import Sampling
-    from lmx_probes.entropy import Options, entropy, file_name
-    from lmx_probes.generate import Writing
+    from lmx_probes.entropy.generate import Writing
+    from lmx_probes.entropy.measurement import Options, entropy, file_name
 
     given = [name.strip() for each in request.model_names for name in each.split(",")]
     names = given or [file_name(name) for name in request.models]
@@ -99,7 +99,7 @@ def run(request: Request, track: Any) -> None:
 def _inputs(request: Request) -> Any:
     from lmx_analysis.guided.runs import choose_metric
     from lmx_files.runs.folders import Run
-    from lmx_probes import inputs
+    from lmx_probes.entropy import inputs
 
     def metric(run: Run, task: str) -> str | None:
         if request.metric is not None:

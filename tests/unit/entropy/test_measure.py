@@ -16,11 +16,12 @@ import torch
 from lmx_files import parquet
 from lmx_files.errors import UserError
 from lmx_models.core.sampling import Sampling
-from lmx_probes import entropy as measuring
-from lmx_probes import models, workspace
-from lmx_probes.encode import encode
-from lmx_probes.generate import Writing
-from lmx_probes.inputs import Inputs, Item, from_prompts, from_run
+from lmx_probes import models
+from lmx_probes.entropy import measurement as measuring
+from lmx_probes.entropy import workspace
+from lmx_probes.entropy.encode import encode
+from lmx_probes.entropy.generate import Writing
+from lmx_probes.entropy.inputs import Inputs, Item, from_prompts, from_run
 from tests.unit.probes.tiny_models import tokenizer
 
 PROMPTS = Path(measuring.__file__).parent / "prompts.jsonl"

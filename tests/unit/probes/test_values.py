@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from lmx_probes import heads, models, scores
+from lmx_probes.entropy.measure import compare_states
 from lmx_probes.heads import Head
-from lmx_probes.measure import compare_states
 from lmx_probes.reader import Reader, Text
 from tests.unit.probes.tiny_models import build, tokenizer
 

@@ -11,13 +11,14 @@ from typing import Any
 from lmx_files.errors import UserError, unknown
 from lmx_files.hashing import sha256_of_text
 from lmx_models.zoo import catalogue
-from lmx_probes import generate, measure, models
-from lmx_probes.encode import context_of, encode
-from lmx_probes.generate import Writing
-from lmx_probes.inputs import Inputs, Item, check_unique
-from lmx_probes.measure import Scored, Track, untracked
-from lmx_probes.recorded import from_recorded
-from lmx_probes.workspace import Workspace
+from lmx_probes import models
+from lmx_probes.entropy import generate, measure
+from lmx_probes.entropy.encode import context_of, encode
+from lmx_probes.entropy.generate import Writing
+from lmx_probes.entropy.inputs import Inputs, Item, check_unique
+from lmx_probes.entropy.measure import Scored, Track, untracked
+from lmx_probes.entropy.recorded import from_recorded
+from lmx_probes.entropy.workspace import Workspace
 
 MODES = ("teacher", "generate")
 

@@ -17,13 +17,13 @@ from lmx_models.decoding.autoregressive import autoregressive
 from lmx_models.engine.scheduler import Job, Scheduler
 from lmx_models.engine.step_model import StepModel
 from lmx_models.zoo.loading import encode_prompt, end_ids
-from lmx_probes import measure as measuring
 from lmx_probes import scores
-from lmx_probes.encode import Encoded, TokenNames
-from lmx_probes.inputs import Item
-from lmx_probes.measure import Scored, Track, untracked
+from lmx_probes.entropy import measure as measuring
+from lmx_probes.entropy.encode import Encoded, TokenNames
+from lmx_probes.entropy.inputs import Item
+from lmx_probes.entropy.measure import Scored, Track, untracked
+from lmx_probes.entropy.workspace import Workspace
 from lmx_probes.models import ProbeModel
-from lmx_probes.workspace import Workspace
 
 PART_TEXTS = 64
 

@@ -8,13 +8,14 @@ import torch
 
 from lmx_files.errors import UserError
 from lmx_models.zoo import catalogue
-from lmx_probes import measure, models, scores
-from lmx_probes.encode import TokenNames
-from lmx_probes.inputs import Inputs, Item
+from lmx_probes import models, scores
+from lmx_probes.entropy import measure
+from lmx_probes.entropy.encode import TokenNames
+from lmx_probes.entropy.inputs import Inputs, Item
 
 if TYPE_CHECKING:
-    from lmx_probes.measure import Scored
-    from lmx_probes.workspace import Workspace
+    from lmx_probes.entropy.measure import Scored
+    from lmx_probes.entropy.workspace import Workspace
 
 
 def from_recorded(inputs: Inputs, model: str, name: str, scored: Scored, work: Workspace, notes: list[str]) -> bool:

@@ -14,7 +14,7 @@ from typing import Any
 
 from lmx_files.errors import UserError
 from lmx_models.zoo.loading import encode_prompt
-from lmx_probes.inputs import Item
+from lmx_probes.entropy.inputs import Item
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,12 @@ import torch
 
 from lmx_files.errors import UserError
 from lmx_probes import scores
-from lmx_probes.encode import Encoded, TokenNames
+from lmx_probes.entropy.encode import Encoded, TokenNames
+from lmx_probes.entropy.inputs import Item
+from lmx_probes.entropy.workspace import Workspace, split
 from lmx_probes.heads import Head
-from lmx_probes.inputs import Item
 from lmx_probes.models import ProbeModel
 from lmx_probes.reader import Reader, Text
-from lmx_probes.workspace import Workspace, split
 
 Track = Callable[[Iterable[Any], str], Iterable[Any]]
 
