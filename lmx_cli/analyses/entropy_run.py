@@ -67,7 +67,7 @@ def run(request: Request, track: Any) -> None:
     _quiet()
     from lmx_models.core.sampling import Sampling
     from lmx_probes.entropy.generate import Writing
-    from lmx_probes.entropy.study import Options, entropy, file_name
+    from lmx_probes.entropy.measurement import Options, entropy, file_name
 
     given = [name.strip() for each in request.model_names for name in each.split(",")]
     names = given or [file_name(name) for name in request.models]

@@ -95,7 +95,7 @@ class StepModel:
         self.cache.reserve(max(slots) + 1)
 
         def tensor(values: list[int]) -> torch.Tensor:
-            return torch.tensor(values, device=self.device)
+            return torch.tensor(values, dtype=torch.long, device=self.device)  # also of none
 
         rows = [span.row for span in spans for _ in range(span.n)]
         self.cache.plan = Plan(spans, tensor(rows), tensor(slots))

@@ -1,1 +1,1 @@
-"""Measuring entropy: inputs, generation, scores and hidden states, kept part by part."""
+"""The measurement behind `lmx entropy`: inputs, ids, parts on disk, models one after another."""

@@ -22,7 +22,7 @@ from lmx_files.errors import UserError
 from lmx_files.parquet import Parts
 from lmx_files.reading import reason
 from lmx_probes.entropy import schemas
-from lmx_probes.hidden import HiddenStore
+from lmx_probes.entropy.hidden import HiddenStore
 
 PART_TOKENS, PART_TEXTS = 16_384, 2_048
 

@@ -17,7 +17,7 @@ from lmx_files import parquet
 from lmx_files.errors import UserError
 from lmx_models.core.sampling import Sampling
 from lmx_probes import models
-from lmx_probes.entropy import study as measuring
+from lmx_probes.entropy import measurement as measuring
 from lmx_probes.entropy import workspace
 from lmx_probes.entropy.encode import encode
 from lmx_probes.entropy.generate import Writing

@@ -260,7 +260,7 @@ def test_mistakes_in_generation_arguments_are_found_before_weights(model, gen_kw
 
     monkeypatch.setattr(decoder_lm.catalogue, "resolve", lambda *_, **__: pytest.fail("looked for weights"))
     if model == "guided":
-        monkeypatch.setattr("lmx_models.guided.model.GuidedLM._find_oracle", lambda *_: None)
+        monkeypatch.setattr("lmx_models.guided.local.LocalGuidedLM._find", lambda *_: None)
     arguments = "pretrained=tiny-base" + (",oracle=tiny-base" if model == "guided" else "")
     with pytest.raises(UserError, match=message) as error:
         evaluator.simple_evaluate(model, arguments, tasks=[make_task()], gen_kwargs=gen_kwargs, device="cpu")

@@ -155,3 +155,11 @@ def test_a_head_that_is_more_than_a_matrix_is_refused(words):
     model.lm_head.register_forward_hook(lambda _m, _a, out: out + out.abs().sqrt())
     with pytest.raises(Exception, match="head of LlamaForCausalLM is not"):
         models.probe(model, words, "odd")
+
+
+def test_a_beginning_of_which_nothing_is_wanted_goes_through_alone(probe):
+    given = [Text([*range(40), 50 + i, 60 + i], [40]) for i in range(3)]
+    found = dict(Reader(probe).read(given))
+    for i, text in enumerate(given):
+        z = direct(probe, text)[0]
+        assert (probe.head.logits(found[i]).double() - z).abs().max() < 1e-4
