@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -41,7 +42,7 @@ def table(cells: Cells, settings: Settings) -> pd.DataFrame:
     groups = np.arange(len(cells.pairs))
     for name, effect in SHARES.items():
         draws = cluster_bootstrap(
-            lambda w, e=effect: studied(w, cells.effects[e], cells.effects["te"]), groups, settings.resamples,
+            partial(studied, effect=cells.effects[effect], te=cells.effects["te"]), groups, settings.resamples,
             settings.seed,
         )  # fmt: skip
         intervals = share_intervals(draws)

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from lmx_analysis.figures import COLOURS, new_figure, rendered
 from lmx_analysis.mediation.estimates import Settings
 from lmx_analysis.mediation.probe import Probe, probes
 from lmx_analysis.stats import cluster_bootstrap, numbered, percentile
+
+Floats = NDArray[np.float64]
 
 
 def transfer_table(transfer: pd.DataFrame, settings: Settings) -> pd.DataFrame:
@@ -53,7 +57,7 @@ def steering_table(steering: pd.DataFrame, settings: Settings) -> pd.DataFrame:
     for (layer, direction), part in steering.groupby(["layer", "direction"], sort=True):
         values = (part["step"] * part["shift"]).to_numpy(np.float64)
         draws = cluster_bootstrap(
-            lambda w, v=values: (w @ v) / w.sum(axis=1), numbered(part["list"].tolist()), settings.resamples,
+            partial(_mean, values=values), numbered(part["list"].tolist()), settings.resamples,
             settings.seed,
         )  # fmt: skip
         interval = percentile(draws)
@@ -64,6 +68,11 @@ def steering_table(steering: pd.DataFrame, settings: Settings) -> pd.DataFrame:
             }
         )  # fmt: skip
     return pd.DataFrame(rows)
+
+
+def _mean(weights: Floats, values: Floats) -> Floats:
+    found: Floats = (weights @ values) / weights.sum(axis=1)
+    return found
 
 
 def fitted(tables: Mapping[str, pd.DataFrame], seed: int) -> list[Probe]:

@@ -102,7 +102,7 @@ class GuidedByServer(LocalGuidedLM):
         return TokenizerCodec(self.tokenizer)
 
     # mypy: `DecoderLM.step_models` knows local models only.
-    def step_models(self, rows: int, slots: int) -> dict[str, StepModel | RemoteModel]:  # type: ignore[override]
+    def step_models(self, rows: int, slots: int) -> dict[str, StepModel | RemoteModel]:
         """Return the models that the decoder feeds and asks, by name."""
         models: dict[str, StepModel | RemoteModel] = {name: server.model() for name, server in self.servers.items()}
         if "base" not in models:
@@ -278,7 +278,7 @@ class GuidedOnServer(GuidedByServer, NoWeights):
 
     def source_ids(self) -> frozenset[int]:
         """Return the ids that end a text: the tokenizer's, and a local oracle's."""
-        ids = (
+        ids: frozenset[int] = (
             end_ids(self.oracle, self.oracle_tokenizer) if self.oracle is not None and self.token_level else frozenset()
         )
         return ids | {self.tokenizer.eos_token_id}

@@ -36,11 +36,12 @@ class MethodLM(DecoderLM):
             first where it is the same, checked, and told in results and journals.
 
     Attributes:
-        weights: the loaded models by role.
+        weights: the loaded models by role. `run_values`: settings of the whole run, as they came out.
     """
 
     described: ClassVar[Method]
     weights: Mapping[str, Weights]
+    run_values: dict[str, Any]
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Take from the description what `DecoderLM` must know; what a class says itself stays."""

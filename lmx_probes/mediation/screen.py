@@ -97,7 +97,7 @@ def _of_trial(patcher: Patcher, trial: Trial, grid: Grid, answers: Answers) -> t
             slope = (base_slopes[name][layer] + source_slopes[name][layer]) / 2
             product = (source[name][layer] - here) * slope
             if name == "head":
-                by_head = product.unflatten(1, (patcher.sites.heads, patcher.sites.head_dim)).sum(-1)
+                by_head = product.reshape(len(product), patcher.sites.heads, patcher.sites.head_dim).sum(-1)
                 products |= {(name, layer, head): by_head[:, head] for head in range(patcher.sites.heads)}
             else:
                 products[name, layer, -1] = product.sum(-1)
@@ -133,7 +133,7 @@ def _gradients(
         ids = torch.tensor([list(text)], device=patcher.model.device)
         logits = patcher.model(input_ids=ids, use_cache=False, logits_to_keep=1).logits[0, -1].float()
         metric = logits[answers.tokens[trial.other]] - logits[answers.tokens[trial.answer]]
-        metric.backward()  # type: ignore[no-untyped-call]
+        metric.backward()
     values = {name: [each.detach()[0] for each in layers] for name, layers in seen.items()}
     slopes = {name: [_slope(each) for each in layers] for name, layers in seen.items()}
     return values, slopes, float(metric.detach())

@@ -191,7 +191,9 @@ class Patcher:
 
     def _layer_alone(self, layer: int, patches: Sequence[Patch]) -> list[Tensor]:
         """Run one layer for the patched tokens alone: its attention's part is known from the base, or patched."""
-        rows, inputs, heads = [], [], []
+        rows: list[Row] = []
+        inputs: list[Tensor] = []
+        heads: list[Tensor] = []
         want: dict[str, list[tuple[int, int, Patch]]] = {"attention": [], "mlp": [], "head": []}
         for patch in patches:
             base, begin = patch.base, len(rows)

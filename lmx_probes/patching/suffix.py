@@ -232,7 +232,7 @@ def suffix_attention(
         v = _whole(value, begin, rows, n, start, layer, "values")
         queries = 1 if state.narrow == "last" else n
         end_q = begin_q + len(rows) * queries
-        q = query[0, :, begin_q:end_q].unflatten(1, (len(rows), queries)).transpose(0, 1)
+        q = query[0, :, begin_q:end_q].reshape(query.shape[1], len(rows), queries, query.shape[3]).transpose(0, 1)
         o = _attend(q, k, v, scaling, sliding_window, softcap)
         out[begin_q:end_q] = o.transpose(1, 2).flatten(0, 1)
         begin_q = end_q
@@ -241,7 +241,7 @@ def suffix_attention(
 
 def _whole(own: Tensor, begin: int, rows: list[Row], n: int, start: int, layer: int, name: str) -> Tensor:
     """Return keys or values of whole texts, ``[rows, key heads, start + n, dim]``."""
-    part = own[0, :, begin : begin + len(rows) * n].unflatten(1, (len(rows), n)).transpose(0, 1)
+    part = own[0, :, begin : begin + len(rows) * n].reshape(own.shape[1], len(rows), n, own.shape[3]).transpose(0, 1)
     if not start:
         return part
     before = torch.stack([getattr(row, name)[layer][:, :start] for row in rows])
