@@ -36,7 +36,7 @@ class DiffusionLM(MaskLikelihoods, MethodLM):
         asked = self.run_values["mask_id"]
         self.head = head_of(self.weights[self.method], self.run_values)
         self.mask_id = self.head.mask_id
-        self.run_values = {"mask_id": self.head.mask_id, "shift": self.head.shifted}  # told as they came out
+        self.run_values |= {"mask_id": self.head.mask_id, "shift": self.head.shifted}  # told as they came out
         self.warn_of_training(asked)
 
     def likelihood_settings(self) -> dict[str, Any]:

@@ -84,7 +84,7 @@ class WeDLM(MaskLikelihoods, MethodLM):
         asked = self.run_values["mask_id"]
         self.mask_id = mask_of(self.weights["wedlm"], self.run_values)
         self.attn = flash_attention.choose(attention.attn, self.device, self.model.dtype)
-        self.run_values = {"mask_id": self.mask_id, "attn": self.attn}  # told as they came out
+        self.run_values |= {"mask_id": self.mask_id, "attn": self.attn}  # told as they came out
         self.warn_of_training(asked)
 
     def _warn_of_wide_window(self) -> None:

@@ -1,6 +1,6 @@
 """How many of the strongest cells the screen of `lmx mediate` finds, and at which part of the cost.
 
-    python benchmarks/mediation_screen.py RUN --pairs 32      # a finished counting run with --log_samples
+    python benchmarks/studies/mediation_screen.py RUN --pairs 32      # a finished counting run with --log_samples
 
 Measures all cells exactly, then compares the top 5 % with what attribution patching would have chosen.
 """
