@@ -13,9 +13,9 @@ import time
 
 import torch
 from lm_eval.models.huggingface import HFLM
-from lmx_models.methods.registry.ar import AutoregressiveLM
 
 from benchmarks.common import machine, model_folder, report, requests
+from lmx_models.methods.ar import AutoregressiveLM
 
 
 def main() -> None:

@@ -22,7 +22,7 @@ DECODE = """
 import json, sys, time
 import lm_eval  # as `lm_eval` and `lmx run` do: from here on threads are chosen
 from lmx_plugins import threads
-from lmx_models.methods.registry.ar import AutoregressiveLM
+from lmx_models.methods.ar import AutoregressiveLM
 from benchmarks.common import requests
 lm = AutoregressiveLM(pretrained=sys.argv[1], device="cpu", dtype="float32", batch_size=8)
 todo = requests(lm, "constraint50", 8, do_sample=False, max_gen_toks=int(sys.argv[2]), until=[])

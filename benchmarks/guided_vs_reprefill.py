@@ -21,8 +21,6 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from lmx_models.decoding.guided.loop.config import GuidedConfig
-from lmx_models.methods.registry.ar import AutoregressiveLM
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from benchmarks.common import machine, model_folder, report, requests
@@ -30,10 +28,12 @@ from lmx_models.core.base import Decoding
 from lmx_models.core.sampling import Sampling, stream
 from lmx_models.core.stopping import Stopping
 from lmx_models.decoding.autoregressive import autoregressive
+from lmx_models.decoding.guided.config import GuidedConfig
 from lmx_models.decoding.guided.loop import guided
 from lmx_models.decoding.guided.policies import PolicyConfig, RampSpaced
 from lmx_models.engine.scheduler import Finished, Job, Scheduler
 from lmx_models.engine.step_model import StepModel
+from lmx_models.methods.ar import AutoregressiveLM
 
 STEP, K, C, LENGTH, ROWS = 10, 10, 20, 256, 8
 SAMPLING = Sampling(temperature=0.7, top_p=0.95)

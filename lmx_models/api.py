@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from lmx_models.core.stopping import Stopping as Stopping
     from lmx_models.core.trace import ModelCost as ModelCost
     from lmx_models.core.trace import Trace as Trace
-    from lmx_models.methods.registry.method import Method as Method
-    from lmx_models.methods.registry.model import MethodLM as MethodLM
-    from lmx_models.methods.registry.weights import Weights as Weights
+    from lmx_models.methods.method import Method as Method
+    from lmx_models.methods.model import MethodLM as MethodLM
+    from lmx_models.methods.weights import Weights as Weights
     from lmx_models.records.traces import RunStatistics as RunStatistics
     from lmx_models.settings.arguments import build as build
     from lmx_models.settings.arguments import refuse_unknown as refuse_unknown
@@ -41,8 +41,8 @@ NAMES = {
     "Decoding": ("lmx_models.core.base", "the type of a decoder: a generator of `Feed`s that returns a `Generation`"),
     "Feed": ("lmx_models.core.base", "what a decoder wants computed: tokens through one model"),
     "Generation": ("lmx_models.core.base", "what a decoder returns"),
-    "Method": ("lmx_models.methods.registry.method", "a way of decoding, described once"),
-    "MethodLM": ("lmx_models.methods.registry.model", "the base of a method's ``--model`` class"),
+    "Method": ("lmx_models.methods.method", "a way of decoding, described once"),
+    "MethodLM": ("lmx_models.methods.model", "the base of a method's ``--model`` class"),
     "ModelCost": ("lmx_models.core.trace", "what a text cost of one model: forwards and tokens"),
     "Request": ("lmx_models.settings.requests", "a text to write: prompt, sampling, stopping, values, random numbers"),
     "RunStatistics": ("lmx_models.records.traces", "sums over the texts of a run, for the results file"),
@@ -51,7 +51,7 @@ NAMES = {
     "Stopping": ("lmx_models.core.stopping", "when a text ends, and what of it is the answer"),
     "Trace": ("lmx_models.core.trace", "how an answer came about"),
     "UserError": ("lmx_files.errors", "a mistake that the user can mend: one line, no traceback"),
-    "Weights": ("lmx_models.methods.registry.weights", "a loaded model with its tokenizer"),
+    "Weights": ("lmx_models.methods.weights", "a loaded model with its tokenizer"),
     "build": ("lmx_models.settings.arguments", "make a settings dataclass of a request's values"),
     "drive": ("lmx_models.core.driver", "run a decoder over functions instead of models"),
     "drive_method": ("lmx_models.trying", "run a `Method` over functions instead of models"),

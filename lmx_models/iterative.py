@@ -19,11 +19,11 @@ from lmx_models.decoding.composed.stages import Stage
 from lmx_models.harness.decoder_lm import DEFAULT_MODEL
 from lmx_models.harness.method_settings import hf_arguments
 from lmx_models.hybrid.graph import Template
+from lmx_models.methods.method import EXACT, Method, check_fit, plain_settings, setting_types
 from lmx_models.methods.registry import method_named, takers_of
-from lmx_models.methods.registry.method import EXACT, Method, check_fit, plain_settings, setting_types
-from lmx_models.methods.registry.roles import load_others, others_named
-from lmx_models.methods.registry.weights import Weights, stop_ids
+from lmx_models.methods.roles import load_others, others_named
 from lmx_models.methods.staged import StageCall, StagedLM, StagedRequest
+from lmx_models.methods.weights import Weights, stop_ids
 from lmx_models.settings.arguments import build, fields_of, refuse_unknown
 from lmx_models.settings.requests import Request
 from lmx_models.zoo import catalogue

@@ -11,8 +11,8 @@ from lmx_models.core.base import Generation
 from lmx_models.core.completion import Completion
 from lmx_models.core.driver import LogitsOf, drive
 from lmx_models.core.stopping import Stopping
-from lmx_models.methods.registry.method import Method
-from lmx_models.methods.registry.weights import Weights
+from lmx_models.methods.method import Method
+from lmx_models.methods.weights import Weights
 from lmx_models.settings.requests import Request, sampling_of
 
 

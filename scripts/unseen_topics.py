@@ -16,12 +16,12 @@ from typing import Any
 
 import yaml
 from lm_eval.api.instance import Instance
-from lmx_models.methods.registry.ar import AutoregressiveLM
-from lmx_models.methods.registry.bd3lm import BlockDiffusionLM
-from lmx_models.methods.registry.mdlm import MaskedDiffusionLM
-from lmx_models.methods.registry.wedlm import WeDLM
 
 from lmx_metrics import structure
+from lmx_models.methods.ar import AutoregressiveLM
+from lmx_models.methods.bd3lm import BlockDiffusionLM
+from lmx_models.methods.mdlm import MaskedDiffusionLM
+from lmx_models.methods.wedlm import WeDLM
 from lmx_tasks.constraint_tiny import generate as sections
 from lmx_tasks.constraint_tiny.utils import on_topic
 from training.tiny import data

@@ -15,8 +15,6 @@ import random
 from typing import Any
 
 import torch
-from lmx_models.methods.registry.bd3lm import BlockDiffusionLM
-from lmx_models.methods.registry.mdlm import MaskedDiffusionLM
 from transformers import Qwen3Config, Qwen3ForCausalLM
 
 from benchmarks.common import machine, report
@@ -27,6 +25,8 @@ from lmx_models.decoding.diffusion.denoising import Head
 from lmx_models.decoding.diffusion.masked_diffusion import MaskedDiffusionConfig, masked_diffusion
 from lmx_models.engine.scheduler import Job, Scheduler
 from lmx_models.engine.step_model import StepModel
+from lmx_models.methods.bd3lm import BlockDiffusionLM
+from lmx_models.methods.mdlm import MaskedDiffusionLM
 
 RANDOM = "random weights"
 METHODS: dict[str, tuple[Any, Any, Any]] = {

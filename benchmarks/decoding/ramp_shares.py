@@ -16,10 +16,10 @@ import statistics
 from typing import NamedTuple
 
 import torch
-from lmx_models.decoding.guided.loop.config import GuidedConfig
 
 from lmx_models.core.sampling import Sampling, stream
 from lmx_models.core.stopping import Stopping
+from lmx_models.decoding.guided.config import GuidedConfig
 from lmx_models.decoding.guided.loop import guided
 from lmx_models.decoding.guided.policies import POLICIES, PolicyConfig
 

@@ -13,12 +13,12 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from lmx_models.methods.registry.ar import AutoregressiveLM
-from lmx_models.methods.registry.bd3lm import BlockDiffusionLM
-from lmx_models.methods.registry.mdlm import MaskedDiffusionLM
 from wedlm_vs_ar import evaluate, show
 
 from benchmarks.common import machine, report
+from lmx_models.methods.ar import AutoregressiveLM
+from lmx_models.methods.bd3lm import BlockDiffusionLM
+from lmx_models.methods.mdlm import MaskedDiffusionLM
 
 THRESHOLDS = (1.0, 0.98, 0.95, 0.9, 0.8, 0.6, 0.4)
 

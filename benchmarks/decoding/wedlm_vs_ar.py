@@ -65,8 +65,8 @@ def main() -> None:
 
 def trained(options: argparse.Namespace, batch: int) -> list[dict[str, Any]]:
     """Run all arms over the tasks with `batch` rows."""
-    from lmx_models.methods.registry.ar import AutoregressiveLM
-    from lmx_models.methods.registry.wedlm import WeDLM
+    from lmx_models.methods.ar import AutoregressiveLM
+    from lmx_models.methods.wedlm import WeDLM
 
     common = {"pretrained": options.model, "device": options.device, "dtype": options.dtype, "batch_size": batch}
     arms: dict[str, Callable[[], Any]] = {"ar": lambda: AutoregressiveLM(**common)}

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -24,7 +24,6 @@ from lmx_analysis.guided.runs import (
 )
 from lmx_analysis.guided_stats import measures
 from lmx_analysis.guided_stats.contexts import Context, batches, context_of
-from lmx_analysis.guided_stats.forward import Reader, Reading
 from lmx_files.errors import UserError, few, unknown
 from lmx_files.runs.folders import Run
 
@@ -35,12 +34,34 @@ REMOTE = ("openai:", "http://", "https://")
 
 @dataclass(frozen=True)
 class Base:
-    """The base model, loaded: a causal language model of transformers and its tokenizer."""
+    """The base model, loaded: a causal language model of transformers and its tokenizer.
+
+    Attributes:
+        reader: runs it over given tokens, see `lmx_probes.attention.Reader`. Analyses run no model: it is handed in.
+    """
 
     model: Any
     tokenizer: Any
     name: str
     note: str
+    reader: Reader
+
+
+class Reading(Protocol):
+    """What one text's forward gave, see `lmx_probes.attention.Reading`."""
+
+    logits: Any
+    query: Any
+    key: Any
+    visible: Any
+    scaling: Any
+
+
+class Reader(Protocol):
+    """Gives what a base computed for whole texts."""
+
+    def read(self, texts: Sequence[Sequence[int]], positions: Sequence[Sequence[int]]) -> Sequence[Any]:
+        """Return a `Reading` a text, with logits at its positions."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +136,7 @@ def guided_statistics(
         context_of(text, base.tokenizer, base.name, bool(parts[number][0].decoding.get("truncated_prompts")))
         for number, text in texts
     ]
-    results = _measure(contexts, Reader(base.model), options, track)
+    results = _measure(contexts, base.reader, options, track)
     for (number, text), result, acc in zip(texts, results, _correct(found, [t for _, t in texts]), strict=True):
         of_text = settings[number]
         which = (parts[number][0].file, text.repeat)

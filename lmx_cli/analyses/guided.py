@@ -171,12 +171,13 @@ def _load(name: str, device: str | None, dtype: str) -> Base:
     from lmx_analysis.guided_stats.statistics import Base
     from lmx_models.zoo import catalogue
     from lmx_models.zoo.loading import load
+    from lmx_probes.attention import Reader
 
     logging.disable_progress_bar()
     resolved = catalogue.resolve(name)
     place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     model, tokenizer = load(resolved, name, getattr(torch, dtype), place)
-    return Base(model, tokenizer, name, resolved.note)
+    return Base(model, tokenizer, name, resolved.note, Reader(model))
 
 
 def _check_dtype(dtype: str) -> None:

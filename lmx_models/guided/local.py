@@ -12,22 +12,22 @@ from typing import Any, ClassVar
 from lmx_files import jsonl
 from lmx_files.errors import UserError
 from lmx_models.core.base import Decoding
+from lmx_models.decoding.guided.config import GuidedConfig
 from lmx_models.decoding.guided.loop import guided
-from lmx_models.decoding.guided.loop.config import GuidedConfig
 from lmx_models.decoding.guided.oracles import Translation
 from lmx_models.decoding.guided.policies import POLICIES, Policy, PolicyConfig, calibrate
 from lmx_models.decoding.guided.state import Watch
 from lmx_models.harness.decoder_lm import DEFAULT_MODEL
-from lmx_models.methods.registry.guided import GUIDED
-from lmx_models.methods.registry.method import Method
-from lmx_models.methods.registry.model import MethodLM
-from lmx_models.methods.registry.weights import Weights
+from lmx_models.methods.guided import GUIDED
+from lmx_models.methods.method import Method
+from lmx_models.methods.model import MethodLM
+from lmx_models.methods.weights import Weights
 from lmx_models.records.fingerprint import file_identity
 from lmx_models.settings.arguments import build
 from lmx_models.settings.requests import Request
 from lmx_models.zoo import catalogue
-from lmx_models.zoo.catalogue.resolved import Resolved
 from lmx_models.zoo.loading import encode_prompt, end_ids, model_name, same_tokenizer
+from lmx_models.zoo.resolved import Resolved
 
 log = logging.getLogger(__name__)
 

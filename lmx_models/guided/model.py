@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lmx_models.guided.model.local import LocalGuidedLM
+from lmx_models.guided.local import LocalGuidedLM
 from lmx_models.harness.decoder_lm import DEFAULT_MODEL
 from lmx_models.servers.address import is_endpoint
 from lmx_models.settings.sizes import expand

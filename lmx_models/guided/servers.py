@@ -12,16 +12,16 @@ from lm_eval.api.instance import Instance
 
 from lmx_files.errors import UserError
 from lmx_models.core.completion import Completion
-from lmx_models.decoding.guided.loop.config import GuidedConfig
+from lmx_models.decoding.guided.config import GuidedConfig
 from lmx_models.decoding.guided.policies import POLICIES, PolicyConfig
 from lmx_models.decoding.guided.remote import Remote
 from lmx_models.engine.scheduler import Finished
 from lmx_models.engine.step_model import StepModel
-from lmx_models.guided.model.local import LocalGuidedLM
+from lmx_models.guided.local import LocalGuidedLM
 from lmx_models.harness.devices import usable_device
 from lmx_models.harness.method_settings import hf_arguments
 from lmx_models.harness.no_weights import NoWeights, TextTokenizer, WholeStopping
-from lmx_models.methods.registry.weights import Weights, load_weights
+from lmx_models.methods.weights import Weights, load_weights
 from lmx_models.records.fingerprint import arguments_identity, lmx_version, model_identity, own_identity
 from lmx_models.servers.address import Address, is_endpoint
 from lmx_models.servers.codecs import PieceCodec, TokenizerCodec
@@ -31,8 +31,8 @@ from lmx_models.settings.arguments import build
 from lmx_models.settings.requests import Request
 from lmx_models.settings.sizes import expand
 from lmx_models.zoo import catalogue
-from lmx_models.zoo.catalogue.resolved import Resolved
 from lmx_models.zoo.loading import end_ids, load_tokenizer, same_tokenizer
+from lmx_models.zoo.resolved import Resolved
 
 log = logging.getLogger(__name__)
 
@@ -102,7 +102,7 @@ class GuidedByServer(LocalGuidedLM):
         return TokenizerCodec(self.tokenizer)
 
     # mypy: `DecoderLM.step_models` knows local models only.
-    def step_models(self, rows: int, slots: int) -> dict[str, StepModel | RemoteModel]:
+    def step_models(self, rows: int, slots: int) -> dict[str, StepModel | RemoteModel]:  # type: ignore[override]
         """Return the models that the decoder feeds and asks, by name."""
         models: dict[str, StepModel | RemoteModel] = {name: server.model() for name, server in self.servers.items()}
         if "base" not in models:

@@ -38,8 +38,8 @@ from lmx_models.settings.arguments import fields_of, read_as_declared, refuse_un
 from lmx_models.settings.generation_defaults import unheeded
 from lmx_models.settings.requests import Request, answer_of, reasoning_of, sampling_of, without_padding
 from lmx_models.zoo import catalogue
-from lmx_models.zoo.catalogue.from_files import quiet_loading
 from lmx_models.zoo.family_models import FamilyModels
+from lmx_models.zoo.from_files import quiet_loading
 from lmx_models.zoo.loading import encode_prompt, end_ids, model_name, no_remote_code, safe_additions
 from lmx_plugins import threads
 from lmx_plugins.evaluation.asked import Asked, asked

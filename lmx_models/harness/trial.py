@@ -20,7 +20,7 @@ from unittest import mock
 
 from lmx_files.errors import UserError
 from lmx_models.settings.arguments import read_as_declared
-from lmx_models.zoo.catalogue.resolved import Resolved
+from lmx_models.zoo.resolved import Resolved
 from lmx_plugins import discovery
 from lmx_plugins.evaluation import asked
 

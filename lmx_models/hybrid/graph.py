@@ -10,9 +10,9 @@ from typing import Any
 
 from lmx_files.errors import UserError, unknown
 from lmx_files.yaml import read_yaml
+from lmx_models.methods.method import Method
 from lmx_models.methods.registry import method_named, takers_of
-from lmx_models.methods.registry.method import Method
-from lmx_models.methods.registry.roles import others_named
+from lmx_models.methods.roles import others_named
 from lmx_models.settings.arguments import build, refuse_unknown
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")

@@ -21,14 +21,14 @@ from lmx_models.harness.decoder_lm import chosen_seed
 from lmx_models.hybrid.graph import Graph, Node
 from lmx_models.hybrid.parts import Part
 from lmx_models.hybrid.presets import chosen_graph
-from lmx_models.methods.registry.method import EXACT, Method, check_fit, check_settings, plain_settings, setting_types
-from lmx_models.methods.registry.weights import Weights, load_weights, stop_ids
+from lmx_models.methods.method import EXACT, Method, check_fit, check_settings, plain_settings, setting_types
 from lmx_models.methods.staged import StageCall, StagedLM, StagedRequest, stage_settings
+from lmx_models.methods.weights import Weights, load_weights, stop_ids
 from lmx_models.settings.arguments import fields_of
 from lmx_models.settings.generation_defaults import DEFAULTS, unheeded, with_model_defaults
 from lmx_models.settings.requests import Request
 from lmx_models.zoo import catalogue
-from lmx_models.zoo.catalogue.resolved import Resolved
+from lmx_models.zoo.resolved import Resolved
 
 # Arguments of lm_eval's `hf` that speak of one model, where a graph has several.
 OF_ONE_MODEL = (

@@ -7,9 +7,9 @@ from typing import ClassVar
 
 from lmx_models.core.base import Decoding
 from lmx_models.decoding.autoregressive import autoregressive
-from lmx_models.methods.registry.method import Method
-from lmx_models.methods.registry.model import MethodLM
-from lmx_models.methods.registry.weights import Weights
+from lmx_models.methods.method import Method
+from lmx_models.methods.model import MethodLM
+from lmx_models.methods.weights import Weights
 from lmx_models.settings.requests import Request
 
 

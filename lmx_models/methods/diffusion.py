@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 
 from lmx_files.errors import UserError
 from lmx_models.harness.likelihoods import LikelihoodConfig, MaskLikelihoods
-from lmx_models.methods.registry.masks import head_of
-from lmx_models.methods.registry.model import MethodLM
+from lmx_models.methods.masks import head_of
+from lmx_models.methods.model import MethodLM
 from lmx_models.settings.arguments import build
 
 

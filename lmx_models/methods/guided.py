@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from lmx_files.errors import UserError, unknown
 from lmx_models.core.base import Decoding
+from lmx_models.decoding.guided.config import GuidedConfig
 from lmx_models.decoding.guided.loop import guided
-from lmx_models.decoding.guided.loop.config import GuidedConfig
 from lmx_models.decoding.guided.policies import POLICIES, PolicyConfig
-from lmx_models.methods.registry.method import Method
-from lmx_models.methods.registry.weights import Weights
+from lmx_models.methods.method import Method
+from lmx_models.methods.weights import Weights
 from lmx_models.settings.arguments import build
 from lmx_models.settings.requests import Request
 

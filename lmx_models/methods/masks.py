@@ -8,7 +8,7 @@ from typing import Any
 
 from lmx_files.errors import UserError
 from lmx_models.decoding.diffusion.denoising import Head
-from lmx_models.methods.registry.weights import Weights
+from lmx_models.methods.weights import Weights
 from lmx_models.settings.arguments import build
 from lmx_models.zoo import family_table
 

@@ -8,10 +8,10 @@ from typing import ClassVar
 from lmx_models.core.base import Decoding
 from lmx_models.decoding.diffusion.elbo import masked_likelihood
 from lmx_models.decoding.diffusion.masked_diffusion import MaskedDiffusionConfig, masked_diffusion
-from lmx_models.methods.registry.diffusion import DiffusionLM
-from lmx_models.methods.registry.masks import MaskAndShift, head_of, sees_all
-from lmx_models.methods.registry.method import BOUND, Method
-from lmx_models.methods.registry.weights import Weights
+from lmx_models.methods.diffusion import DiffusionLM
+from lmx_models.methods.masks import MaskAndShift, head_of, sees_all
+from lmx_models.methods.method import BOUND, Method
+from lmx_models.methods.weights import Weights
 from lmx_models.settings.arguments import build
 from lmx_models.settings.requests import Request
 from lmx_models.zoo import families

@@ -10,7 +10,7 @@ from typing import Any
 from lmx_files.errors import UserError
 from lmx_models.core.base import Decoding
 from lmx_models.core.sampling import Sampling
-from lmx_models.methods.registry.weights import Weights
+from lmx_models.methods.weights import Weights
 from lmx_models.records.fingerprint import plugin_code
 from lmx_models.settings.arguments import build, fields_of, refuse_unknown
 from lmx_models.settings.requests import Request, sampling_of

@@ -14,13 +14,13 @@ from lmx_files.values import read_bool
 from lmx_models.core.base import Decoding
 from lmx_models.engine.step_model import StepModel
 from lmx_models.harness.decoder_lm import DEFAULT_MODEL, DecoderLM
-from lmx_models.methods.registry.method import Method, check_fit
-from lmx_models.methods.registry.roles import load_others, others_named
-from lmx_models.methods.registry.weights import Weights, stop_ids
+from lmx_models.methods.method import Method, check_fit
+from lmx_models.methods.roles import load_others, others_named
+from lmx_models.methods.weights import Weights, stop_ids
 from lmx_models.settings.arguments import build, fields_of
 from lmx_models.settings.requests import Request
 from lmx_models.zoo import catalogue
-from lmx_models.zoo.catalogue.resolved import Resolved
+from lmx_models.zoo.resolved import Resolved
 
 log = logging.getLogger(__name__)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lmx_files.errors import UserError, unknown
-from lmx_models.methods.registry.method import Method
+from lmx_models.methods.method import Method
 from lmx_plugins import discovery
 
 # Those that were asked for. A plugin is imported when its name is, as lm_eval does.

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from lmx_files.errors import UserError
-from lmx_models.methods.registry.method import Method
-from lmx_models.methods.registry.weights import Weights, load_weights, loaded_by
+from lmx_models.methods.method import Method
+from lmx_models.methods.weights import Weights, load_weights, loaded_by
 from lmx_models.settings.generation_defaults import unheeded
-from lmx_models.zoo.catalogue.resolved import Resolved
 from lmx_models.zoo.loading import model_name
+from lmx_models.zoo.resolved import Resolved
 
 CHANGES_WEIGHTS = ("peft", "delta")  # arguments of lm_eval's `hf` that are for its own model alone
 

@@ -6,8 +6,8 @@ from collections.abc import Hashable, Mapping
 from typing import Any
 
 from lmx_models.engine.step_model import StepModel
-from lmx_models.methods.registry.method import Method
-from lmx_models.methods.registry.weights import Weights
+from lmx_models.methods.method import Method
+from lmx_models.methods.weights import Weights
 
 
 def feed_names(stage: str, method: Method) -> dict[str, str]:

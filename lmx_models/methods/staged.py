@@ -22,9 +22,9 @@ from lmx_models.engine.scheduler import Finished
 from lmx_models.engine.slot_attention import attend_by
 from lmx_models.engine.step_model import StepModel
 from lmx_models.harness.decoder_lm import DecoderLM
-from lmx_models.methods.registry.method import Method, plain_settings
-from lmx_models.methods.registry.weights import Weights, loaded_by, stop_ids
+from lmx_models.methods.method import Method, plain_settings
 from lmx_models.methods.stage_rows import feed_names, shared_rows
+from lmx_models.methods.weights import Weights, loaded_by, stop_ids
 from lmx_models.settings.requests import Request, answer_of, reasoning_of, sampling_of
 from lmx_models.zoo.loading import encode_prompt
 

@@ -15,10 +15,10 @@ from lmx_models.engine import flash_attention
 from lmx_models.engine.slot_attention import attend_by
 from lmx_models.engine.step_model import StepModel
 from lmx_models.harness.likelihoods import LikelihoodConfig, MaskLikelihoods
-from lmx_models.methods.registry.masks import Mask, has_mask, mask_of
-from lmx_models.methods.registry.method import Method
-from lmx_models.methods.registry.model import MethodLM
-from lmx_models.methods.registry.weights import Weights
+from lmx_models.methods.masks import Mask, has_mask, mask_of
+from lmx_models.methods.method import Method
+from lmx_models.methods.model import MethodLM
+from lmx_models.methods.weights import Weights
 from lmx_models.settings.arguments import build
 from lmx_models.settings.requests import Request, sampling_of
 from lmx_models.zoo import families

@@ -11,8 +11,8 @@ import torch
 from lmx_models.engine.self_check import check
 from lmx_models.records.fingerprint import model_identity
 from lmx_models.zoo import families, family_table
-from lmx_models.zoo.catalogue.resolved import Resolved
 from lmx_models.zoo.loading import end_ids, load
+from lmx_models.zoo.resolved import Resolved
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from lmx_files.errors import UserError, few, unknown
 from lmx_models.zoo import cache, folders, gguf, hub, wheels
-from lmx_models.zoo.catalogue.resolved import Resolved
+from lmx_models.zoo.resolved import Resolved
 
 TINY = Path(__file__).parents[1] / "tiny"
 

@@ -18,9 +18,9 @@ from safetensors import safe_open
 from transformers.utils import cached_file
 
 from lmx_files.errors import UserError
-from lmx_models.zoo.catalogue.family_table import Family, family_of
-from lmx_models.zoo.catalogue.from_files import model_from, quiet_loading, tokenizer_from
-from lmx_models.zoo.catalogue.resolved import Resolved
+from lmx_models.zoo.family_table import Family, family_of
+from lmx_models.zoo.from_files import model_from, quiet_loading, tokenizer_from
+from lmx_models.zoo.resolved import Resolved
 
 # Of a config.json, what only its own code reads.
 _OWN_CODE = frozenset({"model_type", "architectures", "auto_map", "transformers_version"})

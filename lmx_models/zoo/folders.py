@@ -60,7 +60,7 @@ def foreign_code(folder: Path, config: dict[str, Any] | None = None) -> str:
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING
     from transformers.models.auto.tokenization_auto import tokenizer_class_from_name
 
-    from lmx_models.zoo.catalogue.family_table import family_of
+    from lmx_models.zoo.family_table import family_of
 
     kind = config.get("model_type")
     if config and family_of(config) is not None:

@@ -118,7 +118,7 @@ def _convert_with_transformers(gguf_file: Path, target: Path, tokenizer_pre: str
     import torch
     import transformers
 
-    from lmx_models.zoo.catalogue.from_files import model_from, tokenizer_from
+    from lmx_models.zoo.from_files import model_from, tokenizer_from
 
     logging: Any = transformers.utils.logging
     bars = logging.is_progress_bar_enabled()

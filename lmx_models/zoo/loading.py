@@ -9,8 +9,8 @@ import torch
 
 from lmx_files.errors import UserError
 from lmx_models.zoo import catalogue, folders, hub
-from lmx_models.zoo.catalogue.from_files import model_from, quiet_loading, tokenizer_from
-from lmx_models.zoo.catalogue.resolved import Resolved
+from lmx_models.zoo.from_files import model_from, quiet_loading, tokenizer_from
+from lmx_models.zoo.resolved import Resolved
 
 # What PEFT calls the two files of an adapter.
 ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"

@@ -60,9 +60,10 @@ def embed(name: str, text: str, max_tokens: int) -> Floats:
 @lru_cache(maxsize=1)
 def _encoder(name: str) -> tuple[Any, Any]:
     import torch
-    from lmx_models.zoo.catalogue.from_files import model_from, quiet_loading, tokenizer_from
     from transformers import AutoModel
     from transformers.utils import logging
+
+    from lmx_models.zoo.from_files import model_from, quiet_loading, tokenizer_from
 
     logging.disable_progress_bar()
     folder = pretrained(name)

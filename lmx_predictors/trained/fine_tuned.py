@@ -50,10 +50,10 @@ class _FineTuned:
 
     def fit(self, tasks: Instructions, scores: Floats, dev: tuple[Instructions, Floats] | None = None) -> None:
         """Train on tasks and scores ``[n]``; the epoch is chosen by the development tasks."""
-        from lmx_models.zoo.catalogue.from_files import quiet_loading
         from transformers import set_seed
         from transformers.utils import logging
 
+        from lmx_models.zoo.from_files import quiet_loading
         from lmx_predictors.trained import training
 
         logging.disable_progress_bar()
@@ -91,9 +91,9 @@ class _FineTuned:
     def _load(self, folder: str) -> tuple[Any, Any]:
         """Return tokenizer and model, whose last layer is 0."""
         import torch
-        from lmx_models.zoo.catalogue.from_files import model_from, tokenizer_from
         from transformers import AutoModelForSequenceClassification
 
+        from lmx_models.zoo.from_files import model_from, tokenizer_from
         from lmx_predictors.trained.training import zero_last_layer
 
         tokenizer = tokenizer_from(folder)

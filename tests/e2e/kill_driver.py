@@ -22,9 +22,9 @@ torch.set_num_threads(1)
 import lm_eval.evaluator  # noqa: E402
 import lm_eval.loggers  # noqa: E402
 import lm_eval.models.huggingface  # noqa: F401, E402
-from lmx_models.methods.registry.ar import AutoregressiveLM  # noqa: E402
 
 from lmx_models.engine.step_model import StepModel  # noqa: E402
+from lmx_models.methods.ar import AutoregressiveLM  # noqa: E402
 from lmx_runs.run import run  # noqa: E402
 
 # Seconds: about what an attempt needs until it writes, and most that it is then given; how much a forward is slowed.

@@ -12,11 +12,11 @@ import pytest
 import torch
 from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
-from lmx_models.methods.registry.ar import AutoregressiveLM
 
 from lmx_models.core.completion import Completion
 from lmx_models.core.sampling import Sampling, sample, stream
 from lmx_models.guided.model import GuidedLM
+from lmx_models.methods.ar import AutoregressiveLM
 from lmx_models.zoo import catalogue
 from lmx_tasks.constraint50 import utils
 

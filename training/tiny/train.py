@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lmx_models.zoo.catalogue.from_files import model_from
 from transformers import (
     LlamaConfig,
     LlamaForCausalLM,
@@ -22,6 +21,7 @@ from transformers import (
     Qwen3ForCausalLM,
 )
 
+from lmx_models.zoo.from_files import model_from
 from training.tiny.batches import batches
 from training.tiny.objectives import OBJECTIVES
 from training.tiny.spec import Spec

@@ -12,7 +12,7 @@ from lmx_models.core.base import Decoding, Feed, Generate, Generation
 from lmx_models.core.pieces import unfinished
 from lmx_models.core.sampling import Sampling, sample
 from lmx_models.core.stopping import Stopping
-from lmx_models.decoding.guided.loop.config import GuidedConfig
+from lmx_models.decoding.guided.config import GuidedConfig
 from lmx_models.decoding.guided.oracles import Translation, oracle_text, oracle_tokens
 from lmx_models.decoding.guided.policies import Point, Policy
 from lmx_models.decoding.guided.remote import Remote, RemoteBase, oracle_remote

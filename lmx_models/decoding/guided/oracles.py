@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from lmx_models.core.base import Feed
 from lmx_models.core.sampling import Sampling, sample
 from lmx_models.core.stopping import Stopping
-from lmx_models.decoding.guided.loop.config import GuidedConfig
+from lmx_models.decoding.guided.config import GuidedConfig
 from lmx_models.decoding.guided.signals import top_p
 from lmx_models.decoding.guided.state import Consultation, State
 

@@ -24,7 +24,7 @@ from lmx_models.core.pieces import unfinished, whole
 from lmx_models.core.sampling import Sampling
 from lmx_models.core.stopping import Stopping
 from lmx_models.decoding.guided.bounds import entropy_bounds, least_entropy
-from lmx_models.decoding.guided.loop.config import GuidedConfig
+from lmx_models.decoding.guided.config import GuidedConfig
 from lmx_models.decoding.guided.oracles import hands_back
 from lmx_models.decoding.guided.state import Consultation, State
 

@@ -15,12 +15,12 @@ from transformers import LlamaConfig, LlamaForCausalLM, Qwen3Config, Qwen3ForCau
 from typer.testing import CliRunner
 
 from lmx_analysis.guided_stats import measures
-from lmx_analysis.guided_stats.forward import Reader
 from lmx_analysis.guided_stats.statistics import Base, Options, guided_statistics
 from lmx_cli.main import app
 from lmx_files.errors import UserError
 from lmx_models.zoo import catalogue
 from lmx_models.zoo.loading import load
+from lmx_probes.attention import Reader
 from tests.unit.guided.guided_tools import answer, write_guided_run
 
 SHAPE: dict[str, Any] = {
@@ -198,7 +198,7 @@ def test_certain_and_uniform_distributions() -> None:
 @pytest.fixture(scope="module")
 def tiny() -> Base:
     model, tokenizer = load(catalogue.resolve("tiny-base"), "tiny-base", torch.float32, torch.device("cpu"))
-    return Base(model, tokenizer, "tiny-base", "shipped")
+    return Base(model, tokenizer, "tiny-base", "shipped", Reader(model))
 
 
 @pytest.fixture

@@ -8,8 +8,6 @@ import random
 import pytest
 import torch
 from lm_eval.api.instance import Instance
-from lmx_models.methods.registry.ar import AutoregressiveLM
-from lmx_models.methods.registry.wedlm import WeDLM
 from transformers import AutoModelForCausalLM
 
 from lmx_files.errors import UserError
@@ -17,6 +15,8 @@ from lmx_models.decoding.diffusion.wedlm_likelihood import wedlm_likelihood
 from lmx_models.engine.scheduler import Job, Scheduler
 from lmx_models.engine.step_model import StepModel
 from lmx_models.harness.likelihoods import LikelihoodConfig, _batches, left_to_right
+from lmx_models.methods.ar import AutoregressiveLM
+from lmx_models.methods.wedlm import WeDLM
 from lmx_models.zoo import catalogue
 from tests.unit.decoding.decoding_tools import VOCABULARY, random_model
 

@@ -5,11 +5,11 @@ import itertools
 from types import SimpleNamespace
 
 import pytest
-from lmx_models.decoding.guided.loop.config import GuidedConfig
 
 from lmx_files.errors import UserError
 from lmx_models.core.sampling import Sampling, stream
 from lmx_models.decoding.autoregressive import autoregressive
+from lmx_models.decoding.guided.config import GuidedConfig
 from lmx_models.decoding.guided.loop import Translation, guided
 from lmx_models.decoding.guided.policies import POLICIES, Point, PolicyConfig
 from tests.unit.decoding.decoding_tools import EOS, drive, hashed, stopping, text_of

@@ -7,12 +7,12 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from lmx_models.decoding.guided.loop.config import GuidedConfig
 
 from lmx_files.errors import UserError
 from lmx_models.core.base import Generate, Reply
 from lmx_models.core.sampling import Sampling, stream
 from lmx_models.decoding.guided.bounds import entropy_bounds, least_entropy
+from lmx_models.decoding.guided.config import GuidedConfig
 from lmx_models.decoding.guided.loop import guided
 from lmx_models.decoding.guided.policies import POLICIES, PolicyConfig
 from lmx_models.decoding.guided.remote import Remote

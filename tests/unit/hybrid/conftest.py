@@ -2,8 +2,8 @@
 
 import pytest
 import yaml
-from lmx_models.methods.registry.method import Method
 
+from lmx_models.methods.method import Method
 from lmx_models.methods.registry import METHODS
 from tests.unit.hybrid.hybrid_tools import _echo, _echo_after_draws
 

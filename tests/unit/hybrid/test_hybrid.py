@@ -2,11 +2,11 @@
 
 import pytest
 from lm_eval.api.instance import Instance
-from lmx_models.methods.registry.ar import AutoregressiveLM
 
 from lmx_files.errors import UserError
 from lmx_models.hybrid import model as hybrid_module
 from lmx_models.hybrid.model import HybridLM
+from lmx_models.methods.ar import AutoregressiveLM
 from lmx_models.zoo import catalogue
 from tests.unit.hybrid.hybrid_tools import CHAT, SMALL, ask, stages, write
 from tests.unit.models.test_decoder_lm import PROMPTS

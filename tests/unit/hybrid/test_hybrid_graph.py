@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from lmx_models.methods.registry.method import check_settings
 
 from lmx_files.errors import UserError
 from lmx_models.hybrid.graph import Template, make_graph, read_graph
 from lmx_models.hybrid.presets import DIFFUSION, PRESETS, chosen_graph
+from lmx_models.methods.method import check_settings
 
 CONFIGS = Path(__file__).parents[3] / "configs"
 

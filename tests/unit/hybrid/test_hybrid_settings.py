@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 import yaml
 from lm_eval.api.instance import Instance
-from lmx_models.methods.registry.ar import AutoregressiveLM
 
 from lmx_files.errors import UserError
 from lmx_models.hybrid import model as hybrid_module
 from lmx_models.hybrid.model import HybridLM
+from lmx_models.methods.ar import AutoregressiveLM
 from tests.unit.hybrid.hybrid_tools import SMALL, TWO, stages, write
 from tests.unit.models.test_decoder_lm import PROMPTS
 

@@ -121,7 +121,7 @@ def test_inside_others_the_journal_knows_its_models_and_its_code(
     lm = IterativeLM(inner="contrastive", **PAIR, **arguments)
     told = lm.identity(lm.settings)
     assert told["models"]["amateur"].startswith("sha256:")
-    monkeypatch.setattr("lmx_models.methods.registry.method.plugin_code", lambda _: "other code")
+    monkeypatch.setattr("lmx_models.methods.method.plugin_code", lambda _: "other code")
     assert lm.identity(lm.settings) == {**told, "method_code": {"contrastive": "other code"}} != told
     monkeypatch.undo()
     ar = IterativeLM(inner="ar", pretrained="tiny-oracle", **arguments)
@@ -216,6 +216,6 @@ def test_under_plain_lm_eval_it_runs_resumes_and_refuses(tmp_path: Path, monkeyp
 
 
 def test_weights_are_hashed_only_for_a_journal(plugin: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lmx_models.methods.registry.weights.model_identity", lambda *_: pytest.fail("hashed at load"))
+    monkeypatch.setattr("lmx_models.methods.weights.model_identity", lambda *_: pytest.fail("hashed at load"))
     plugin(**PAIR, **SMALL)
     IterativeLM(inner="contrastive", rounds=0, **PAIR, **SMALL)

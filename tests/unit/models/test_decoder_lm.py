@@ -6,15 +6,15 @@ from pathlib import Path
 import pytest
 from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
-from lmx_models.decoding.guided.loop.config import GuidedConfig
-from lmx_models.methods.registry.ar import AutoregressiveLM
 
 import lmx_tasks
 from lmx_files.errors import UserError
 from lmx_models.core.completion import Completion
 from lmx_models.core.sampling import Sampling
+from lmx_models.decoding.guided.config import GuidedConfig
 from lmx_models.decoding.guided.policies import PolicyConfig
 from lmx_models.guided.model import GuidedLM
+from lmx_models.methods.ar import AutoregressiveLM
 from lmx_models.settings.arguments import build
 from lmx_models.zoo import catalogue
 

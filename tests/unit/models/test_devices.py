@@ -6,12 +6,12 @@ import lm_eval
 import pytest
 import torch
 from lm_eval.tasks import TaskManager
-from lmx_models.methods.registry.ar import AutoregressiveLM
 
 from lmx_files.errors import UserError
 from lmx_models.engine.self_check import check
 from lmx_models.engine.step_model import cache_argument
 from lmx_models.harness.devices import usable_device
+from lmx_models.methods.ar import AutoregressiveLM
 
 WITHOUT_CUDA = pytest.mark.skipif(torch.cuda.is_available(), reason="says what happens where there is no CUDA")
 

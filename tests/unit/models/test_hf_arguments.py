@@ -1,10 +1,10 @@
 """Arguments of lm_eval's `hf`, and its seeds, are read as strictly as ours."""
 
 import pytest
-from lmx_models.methods.registry.ar import AutoregressiveLM
 
 import lmx_models.harness.decoder_lm as decoder_lm
 from lmx_files.errors import UserError
+from lmx_models.methods.ar import AutoregressiveLM
 from lmx_models.settings.requests import read_generation
 from lmx_plugins.evaluation.asked import announced
 

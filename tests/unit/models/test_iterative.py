@@ -4,8 +4,6 @@ import json
 
 import pytest
 from lm_eval.api.instance import Instance
-from lmx_models.methods.registry.ar import AutoregressiveLM
-from lmx_models.methods.registry.method import Method
 
 from lmx_files.errors import UserError
 from lmx_metrics import structure
@@ -13,6 +11,8 @@ from lmx_models.core.base import Feed, Generation, Segment
 from lmx_models.decoding.composed.iterative import IterativeConfig, satisfied
 from lmx_models.iterative import PROMPTS as TEMPLATES
 from lmx_models.iterative import IterativeLM
+from lmx_models.methods.ar import AutoregressiveLM
+from lmx_models.methods.method import Method
 from lmx_models.methods.registry import METHODS
 from tests.unit.models.test_decoder_lm import FAST, PROMPTS, requests
 

@@ -6,14 +6,14 @@ import logging
 import pytest
 import torch
 from lm_eval.api.instance import Instance
-from lmx_models.methods.registry.bd3lm import BlockDiffusionLM
-from lmx_models.methods.registry.mdlm import MaskedDiffusionLM
 from transformers import AutoTokenizer, MistralConfig, MistralForCausalLM, Qwen3Config, Qwen3ForCausalLM
 
 from lmx_files.errors import UserError
 from lmx_models.core.sampling import stream
 from lmx_models.decoding.diffusion.elbo import masked_likelihood
 from lmx_models.iterative import IterativeLM
+from lmx_models.methods.bd3lm import BlockDiffusionLM
+from lmx_models.methods.mdlm import MaskedDiffusionLM
 from lmx_models.zoo import catalogue, family_table
 from lmx_models.zoo.loading import end_ids
 from tests.unit.decoding.diffusion_tools import run_all

@@ -4,17 +4,17 @@ import json
 import shutil
 
 import pytest
-from lmx_models.methods.registry.ar import AutoregressiveLM
-from lmx_models.methods.registry.bd3lm import BlockDiffusionLM
-from lmx_models.methods.registry.mdlm import MaskedDiffusionLM
-from lmx_models.methods.registry.method import check_settings, plain_settings
-from lmx_models.methods.registry.wedlm import WeDLM
 
 from lmx_files.errors import UserError
 from lmx_models.guided.model import GuidedLM
 from lmx_models.hybrid.model import HybridLM
 from lmx_models.iterative import IterativeLM
+from lmx_models.methods.ar import AutoregressiveLM
+from lmx_models.methods.bd3lm import BlockDiffusionLM
+from lmx_models.methods.mdlm import MaskedDiffusionLM
+from lmx_models.methods.method import check_settings, plain_settings
 from lmx_models.methods.registry import method_named
+from lmx_models.methods.wedlm import WeDLM
 from lmx_models.zoo import catalogue
 from tests.unit.models.test_decoder_lm import FAST, requests
 

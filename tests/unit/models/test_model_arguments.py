@@ -7,14 +7,14 @@ from typing import ClassVar
 
 import pytest
 from lm_eval.api.registry import model_registry
-from lmx_models.methods.registry.ar import AutoregressiveLM
-from lmx_models.methods.registry.wedlm import WeDLM
 
 from lmx_files.errors import UserError
 from lmx_models.guided.model import GuidedLM
 from lmx_models.guided.servers import GuidedOnServer
 from lmx_models.hybrid.model import HybridLM
 from lmx_models.iterative import IterativeLM
+from lmx_models.methods.ar import AutoregressiveLM
+from lmx_models.methods.wedlm import WeDLM
 from lmx_models.records.fingerprint import arguments_identity, model_identity
 from tests.unit.models.test_decoder_lm import requests
 from tests.unit.tasks.lm_eval_tasks import NAME, evaluate, make_task

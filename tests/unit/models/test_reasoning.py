@@ -4,16 +4,16 @@ import copy
 
 import pytest
 from lm_eval.models.huggingface import HFLM
-from lmx_models.methods.registry.ar import AutoregressiveLM
-from lmx_models.methods.registry.bd3lm import BlockDiffusionLM
-from lmx_models.methods.registry.mdlm import MaskedDiffusionLM
-from lmx_models.methods.registry.wedlm import WeDLM
 from transformers import AddedToken
 
 from lmx_models.core.stopping import Reasoning, Stopping
 from lmx_models.guided.model import GuidedLM
 from lmx_models.hybrid.model import HybridLM
 from lmx_models.iterative import IterativeLM
+from lmx_models.methods.ar import AutoregressiveLM
+from lmx_models.methods.bd3lm import BlockDiffusionLM
+from lmx_models.methods.mdlm import MaskedDiffusionLM
+from lmx_models.methods.wedlm import WeDLM
 from lmx_models.settings.requests import reasoning_of
 from lmx_models.zoo import catalogue
 from tests.unit.models.test_decoder_lm import requests

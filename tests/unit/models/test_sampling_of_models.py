@@ -6,10 +6,6 @@ import shutil
 import pytest
 import torch
 from lm_eval.api.instance import Instance
-from lmx_models.methods.registry.ar import AutoregressiveLM
-from lmx_models.methods.registry.bd3lm import BlockDiffusionLM
-from lmx_models.methods.registry.mdlm import MaskedDiffusionLM
-from lmx_models.methods.registry.wedlm import WeDLM
 
 from lmx_analysis.compare.samplers import differences, sampler_of
 from lmx_files.errors import UserError
@@ -18,6 +14,10 @@ from lmx_models.core.sampling import Sampling, probabilities, sample, stream
 from lmx_models.guided.model import GuidedLM
 from lmx_models.hybrid.model import HybridLM
 from lmx_models.iterative import IterativeLM
+from lmx_models.methods.ar import AutoregressiveLM
+from lmx_models.methods.bd3lm import BlockDiffusionLM
+from lmx_models.methods.mdlm import MaskedDiffusionLM
+from lmx_models.methods.wedlm import WeDLM
 from lmx_models.settings.generation_defaults import DEFAULTS, beyond, with_model_defaults
 from lmx_models.settings.requests import sampling_of
 from lmx_models.zoo import catalogue

@@ -5,12 +5,12 @@ import shutil
 
 import pytest
 from lm_eval.api.instance import Instance
-from lmx_models.methods.registry.ar import AutoregressiveLM
-from lmx_models.methods.registry.wedlm import WeDLM
 
 from lmx_files.errors import UserError
 from lmx_models.core.completion import Completion
 from lmx_models.engine import flash_attention
+from lmx_models.methods.ar import AutoregressiveLM
+from lmx_models.methods.wedlm import WeDLM
 from lmx_tasks.category_counting import generate as counting
 from lmx_tasks.constraint_tiny import generate as sections
 from tests.unit.models.test_decoder_lm import requests

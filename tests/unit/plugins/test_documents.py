@@ -7,9 +7,9 @@ import random
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from lmx_models.methods.registry.ar import AutoregressiveLM
 
 from lmx_files.errors import UserError
+from lmx_models.methods.ar import AutoregressiveLM
 from lmx_models.scripted import ScriptedLM
 from lmx_plugins.evaluation.asked import origin
 from tests.unit.tasks.lm_eval_tasks import NAME, evaluate, make_task

@@ -4,10 +4,10 @@ import lm_eval.caching.cache as request_cache
 import pytest
 from lm_eval.api.model import CachingLM
 from lm_eval.models.huggingface import HFLM
-from lmx_models.methods.registry.ar import AutoregressiveLM
 
 from lmx_files.errors import UserError
 from lmx_models.guided.model import GuidedLM
+from lmx_models.methods.ar import AutoregressiveLM
 from lmx_models.scripted import ScriptedLM
 from tests.unit.tasks.lm_eval_tasks import NAME, evaluate, make_task
 

@@ -26,7 +26,7 @@ def loss_of(lm: Any, limit: int) -> list[float]:
 
 
 def test_the_loss_is_the_mean_cross_entropy_of_the_references_tokens(tmp_path: Path) -> None:
-    from lmx_models.methods.registry.ar import AutoregressiveLM
+    from lmx_models.methods.ar import AutoregressiveLM
 
     options = {"pretrained": "tiny-base", "device": "cpu", "batch_size": 4}
     lm = AutoregressiveLM(**options)

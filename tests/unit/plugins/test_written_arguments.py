@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from lmx_plugins.evaluation.asked.written_arguments import doubled
 
 from lmx_files.errors import UserError
 from lmx_plugins.evaluation import written_arguments
+from lmx_plugins.evaluation.written_arguments import doubled
 from lmx_runs.options import parse
 
 

@@ -11,10 +11,10 @@ import statistics
 
 import pytest
 import torch
-from lmx_models.decoding.guided.loop.config import GuidedConfig
 
 from lmx_models.core.sampling import Sampling, stream
 from lmx_models.core.stopping import Stopping
+from lmx_models.decoding.guided.config import GuidedConfig
 from lmx_models.decoding.guided.loop import guided
 from lmx_models.decoding.guided.policies import POLICIES, PolicyConfig
 from tests.unit.published.plainly import ours, tiny, up_to

@@ -2,9 +2,9 @@
 
 import pytest
 from lm_eval.api.instance import Instance
-from lmx_models.methods.registry.ar import AutoregressiveLM
 
 from lmx_models.guided.model import GuidedLM
+from lmx_models.methods.ar import AutoregressiveLM
 from tests.unit.models.test_decoder_lm import requests
 
 PAIR = {"pretrained": "tiny-base", "oracle": "tiny-oracle", "device": "cpu", "batch_size": 4, "self_check": False}

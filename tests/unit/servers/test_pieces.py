@@ -3,11 +3,11 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from lmx_models.decoding.guided.loop.config import GuidedConfig
 
 from lmx_models.core.base import Generate
 from lmx_models.core.pieces import finished, of_bytes, shares, tells_text, unfinished, whole
 from lmx_models.core.sampling import Sampling, stream
+from lmx_models.decoding.guided.config import GuidedConfig
 from lmx_models.decoding.guided.loop import guided
 from lmx_models.decoding.guided.policies import POLICIES, PolicyConfig
 from lmx_models.decoding.guided.remote import Remote

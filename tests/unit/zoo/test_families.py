@@ -6,8 +6,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from lmx_models.methods.registry.ar import AutoregressiveLM
-from lmx_models.zoo.catalogue.family_table import FAMILIES, family_of
 from safetensors.torch import load_file, save_file
 from transformers import (
     AutoTokenizer,
@@ -20,8 +18,10 @@ from transformers import (
 )
 
 from lmx_files.errors import UserError
+from lmx_models.methods.ar import AutoregressiveLM
 from lmx_models.zoo import catalogue, family_table
 from lmx_models.zoo.families import load, mask_id
+from lmx_models.zoo.family_table import FAMILIES, family_of
 from lmx_models.zoo.loading import end_ids
 
 TOKENIZER = AutoTokenizer.from_pretrained(catalogue.resolve("tiny-base").pretrained)

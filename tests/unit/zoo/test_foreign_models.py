@@ -10,15 +10,15 @@ from pathlib import Path
 
 import pytest
 import torch
-from lmx_models.methods.registry.ar import AutoregressiveLM
-from lmx_models.zoo.catalogue.resolved import Resolved
 
 from lmx_files.errors import UserError
 from lmx_models.guided.model import GuidedLM
 from lmx_models.guided.servers import GuidedOnServer
 from lmx_models.hybrid.model import HybridLM
 from lmx_models.iterative import IterativeLM
+from lmx_models.methods.ar import AutoregressiveLM
 from lmx_models.zoo import catalogue, folders, loading
+from lmx_models.zoo.resolved import Resolved
 
 ROOT = Path(__file__).resolve().parents[3]
 TINY = catalogue.TINY / "tiny-base"

@@ -13,13 +13,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from lmx_analysis.guided_stats.measures import Bools, Floats
 from lmx_files.errors import UserError
 
 if TYPE_CHECKING:
     import torch
 
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
 NAME = "lmx_guided_stats"
 TOLERANCE = {"torch.float32": 1e-4, "torch.float64": 1e-6}
 _seen: ContextVar[dict[str, Any]] = ContextVar("lmx_guided_stats_seen")
