@@ -57,6 +57,11 @@ def tokenizer_from(pretrained: str, cls: Any = transformers.AutoTokenizer, **kwa
     return cls.from_pretrained(pretrained, trust_remote_code=False, **kwargs)
 
 
+def config_from(pretrained: str | Path, revision: str | None = None) -> Any:
+    """Load a model's configuration by transformers' own classes."""
+    return transformers.AutoConfig.from_pretrained(pretrained, revision=revision or "main", trust_remote_code=False)
+
+
 def model_from(pretrained: str | Path, cls: Any = transformers.AutoModelForCausalLM, **kwargs: Any) -> Any:
     """Load a model from safetensors (or a GGUF file, which holds no code either) by transformers' own classes."""
     if not kwargs.get("gguf_file"):

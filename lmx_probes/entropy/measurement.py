@@ -182,11 +182,11 @@ def _check_same(options: Options, tokenizers: Sequence[Any], hashes: Sequence[st
 
 
 def _encode(inputs: Inputs, options: Options, tokenizer: Any, resolved: Sequence[Any], notes: list[str]) -> Scored:
-    from transformers import AutoConfig
+    from lmx_models.zoo.from_files import config_from
 
     contexts = []
     for each in resolved:
-        config = AutoConfig.from_pretrained(each.pretrained, revision=each.revision, trust_remote_code=False)
+        config = config_from(each.pretrained, each.revision)
         contexts.append(context_of(config.get_text_config()))
     longest = min((n for n in contexts if n is not None), default=None)
     encoded = [encode(item, tokenizer, longest) for item in inputs.items]

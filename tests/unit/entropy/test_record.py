@@ -7,13 +7,14 @@ import math
 import pytest
 import torch
 from lm_eval.api.instance import Instance
-from lmx_models.autoregressive import AutoregressiveLM
-from lmx_models.diffusion import BlockDiffusionLM, MaskedDiffusionLM
-from lmx_models.wedlm import WeDLM
 
 from lmx_files.errors import UserError
 from lmx_models.core.recording import Recorder, read_record
 from lmx_models.guided.model import GuidedLM
+from lmx_models.methods.ar import AutoregressiveLM
+from lmx_models.methods.bd3lm import BlockDiffusionLM
+from lmx_models.methods.mdlm import MaskedDiffusionLM
+from lmx_models.methods.wedlm import WeDLM
 from lmx_probes import models, scores
 from lmx_probes.reader import Reader, Text
 
