@@ -1,8 +1,8 @@
 """Activation patching on one grid: lmx against TransformerLens 4.3.0 and nnsight 0.8.1, each in its own environment.
 
-    python -m venv /tmp/tl && /tmp/tl/bin/pip install transformer-lens==4.3.0
-    python -m venv /tmp/nn && /tmp/nn/bin/pip install nnsight==0.8.1 transformers
-    python benchmarks/mediation_vs_peers.py --transformer-lens /tmp/tl/bin/python --nnsight /tmp/nn/bin/python
+    python -m venv envs/tl && envs/tl/bin/pip install transformer-lens==4.3.0
+    python -m venv envs/nn && envs/nn/bin/pip install nnsight==0.8.1 transformers
+    python benchmarks/mediation_vs_peers.py --transformer-lens envs/tl/bin/python --nnsight envs/nn/bin/python
     python benchmarks/mediation_vs_peers.py --quick ...    # a sample of layers and few pairs
 
 Residual stream, all layers x 8 positions x 32 pairs of 256 tokens, SmolLM2-135M in fp32, two placements of the

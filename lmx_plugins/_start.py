@@ -14,7 +14,7 @@ if "WaitForLmEval" not in waiting and os.environ.get("LMX_NO_AUTOLOAD", "0") in 
                 from lmx_plugins.autoload import take_over
 
                 return take_over(self).find_spec(name, path, target)
-            except Exception:
+            except Exception:  # whatever is left of lmx, `import lm_eval` must not fail by it
                 return None
 
     sys.meta_path.insert(0, WaitForLmEval())

@@ -60,7 +60,7 @@ def _distribution(entry: metadata.EntryPoint) -> tuple[str, str]:
     try:
         assert entry.dist is not None
         return str(entry.dist.metadata["Name"] or "unknown"), str(entry.dist.version or "?")
-    except Exception:
+    except Exception:  # metadata of others, of any form; it is only for messages
         return "unknown", "?"
 
 

@@ -1,7 +1,7 @@
 """Compile a program that keeps a running count into a transformer, and export its plain weights for the tests.
 
-    python -m venv /tmp/tracr && /tmp/tracr/bin/pip install tracr-pypi==1.0.0
-    /tmp/tracr/bin/python scripts/compile_counter.py tests/unit/mediation/data/compiled_counter.npz
+    python -m venv envs/tracr && envs/tracr/bin/pip install tracr-pypi==1.0.0
+    envs/tracr/bin/python scripts/compile_counter.py tests/unit/mediation/data/compiled_counter.npz
 
 Needs jax, which lmx does not; the file it writes is NumPy's and holds no code. The program (RASP: G. Weiss et al.,
 arXiv 2106.06981; compiled as in D. Lindner et al., Tracr, arXiv 2301.05062) counts the x among the tokens so far, at

@@ -41,16 +41,25 @@ def configs_of(model: torch.nn.Module) -> list[Any]:
 @contextmanager
 def slots_active(configs: list[Any], cache: SlotCache) -> Iterator[None]:
     """Route the attention of the model with these `configs_of` to `cache`; outside the block it is as it was."""
-    before = [config._attn_implementation for config in configs]
     token = _active.set(cache)
     try:
+        with attention_by(configs, NAME):
+            yield
+    finally:
+        _active.reset(token)
+
+
+@contextmanager
+def attention_by(configs: list[Any], name: str) -> Iterator[None]:
+    """Let models with these `configs_of` compute attention by the function that is registered as `name`."""
+    before = [config._attn_implementation for config in configs]
+    try:
         for config in configs:
-            config._attn_implementation = NAME
+            config._attn_implementation = name
         yield
     finally:
         for config, implementation in zip(configs, before, strict=True):
             config._attn_implementation = implementation
-        _active.reset(token)
 
 
 def slot_attention(

@@ -120,8 +120,8 @@ def main() -> None:
             said.append(None)
         except UserError as error:
             said.append(" ".join(str(error).split()))
-        except Exception:
-            said.append(None)  # the run itself will say more than this trial could
+        except Exception:  # of any plugin: the run itself will say more than this trial could
+            said.append(None)
     print(json.dumps(said))
 
 

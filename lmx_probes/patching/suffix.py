@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from transformers import AttentionInterface
 
-from lmx_models.engine.slot_attention import configs_of
+from lmx_models.engine.slot_attention import attention_by, configs_of
 from lmx_probes.patching.components import Sites
 
 NAME = "lmx_suffix"
@@ -161,15 +161,11 @@ def _replaced(module: torch.nn.Module, forward: Callable[..., Any]) -> Iterator[
 
 @contextlib.contextmanager
 def _attention(configs: list[Any], state: _State) -> Iterator[None]:
-    before = [config._attn_implementation for config in configs]
     token = _active.set(state)
     try:
-        for config in configs:
-            config._attn_implementation = NAME
-        yield
+        with attention_by(configs, NAME):
+            yield
     finally:
-        for config, implementation in zip(configs, before, strict=True):
-            config._attn_implementation = implementation
         _active.reset(token)
 
 

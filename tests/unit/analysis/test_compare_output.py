@@ -12,9 +12,8 @@ from lmx_analysis.compare.arms import short_names
 from lmx_analysis.compare.comparison import Options, compare
 from lmx_analysis.report.summary import leaderboard
 from lmx_analysis.stats import newcombe
-from lmx_files.errors import UserError
 from lmx_files.runs.folders import read_run
-from tests.unit.analysis.compare_tools import STAMP, N, acc, command, two_runs, write_run
+from tests.unit.analysis.compare_tools import STAMP, acc, command, two_runs, write_run
 
 
 @pytest.fixture
@@ -67,32 +66,6 @@ def test_a_damaged_samples_file_is_named(two, lmx):
     code, _, err = lmx("compare", *two)
     assert code == 2
     assert f"{file.name}, sample 1: not a line of a samples file" in err
-
-
-@pytest.mark.parametrize(
-    ("change", "problem"),
-    [
-        (lambda lines: lines[:-1], "it holds 11 of 12 documents: it was cut off"),
-        (lambda lines: [], "it holds no samples, 12 documents were evaluated"),
-        (lambda lines: [*lines, lines[0]], "1 document: 0 logged more than once"),
-        (lambda lines: [*lines[:-1], lines[-1].rstrip()], "line 12: not a line of a samples file: it does not end"),
-    ],
-)
-def test_samples_that_are_not_whole_are_refused(tmp_path, lmx, change, problem):
-    counts = {"t": {"original": N, "effective": N}}
-    paths = [write_run(tmp_path / name, {"t": acc(*[1.0] * N)}, **{"n-samples": counts}) for name in "ab"]
-    (file,) = paths[1].glob("samples_*")
-    file.write_text("".join(change(file.read_text().splitlines(keepends=True))))
-    code, _, err = lmx("compare", *paths)
-    assert (code, err.count("\n")) == (2, 1)
-    assert str(file) in err
-    assert problem in err
-
-
-def test_a_make_stage_is_not_compared(tmp_path, two):
-    made = write_run(tmp_path / "made", {"t": acc(*[1.0] * N)}, config={"decoding": {"settings": {"stage": "make"}}})
-    with pytest.raises(UserError, match="made is a run of stage=make, whose texts are no answers"):
-        compare([two[0], made], Options())
 
 
 def test_the_tables(two, lmx):

@@ -1,9 +1,8 @@
-"""Tools for testing decoders: a driver without any engine, models of a few lines, small random networks."""
+"""Tools for testing decoders: small random networks, and texts of single characters."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 
 import torch
 from transformers import (
@@ -17,10 +16,8 @@ from transformers import (
     Qwen3Config,
 )
 
-from lmx_models.core.base import Decoding, Generation
 from lmx_models.core.stopping import Stopping
 
-LogitsOf = Callable[[Sequence[int]], torch.Tensor]
 VOCABULARY = 50
 EOS = 0
 
@@ -57,45 +54,6 @@ def random_model(architecture: str = "llama", seed: int = 0):
         if parameter.dim() > 1:
             parameter.data.mul_(6)
     return model
-
-
-def hashed(salt: str, eos_bias: float = -2.0) -> LogitsOf:
-    """Return a 'model' whose logits are a fixed pseudo-random function of everything it has seen."""
-
-    def logits(history: Sequence[int]) -> torch.Tensor:
-        digest = hashlib.sha256((salt + repr(list(history))).encode()).digest()
-        generator = torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
-        out = torch.randn(VOCABULARY, generator=generator) * 2
-        out[EOS] += eos_bias
-        return out
-
-    return logits
-
-
-def drive(decoding: Decoding, models: Mapping[str, LogitsOf]) -> tuple[Generation, dict[str, int]]:
-    """Run one decoder against functions of the whole history; return its generation and the tokens fed per model.
-
-    This is what a cache must amount to: each model's history is cut at `at`, extended, and cut again to `keep`.
-    """
-    history: dict[str, list[int]] = {name: [] for name in models}
-    fed = dict.fromkeys(models, 0)
-    feed = next(decoding)
-    while True:
-        past = history[feed.model]
-        at = len(past) if feed.at is None else feed.at
-        assert at <= len(past), "a decoder went on from tokens that it never fed"
-        del past[at:]
-        rows = []
-        for token in feed.tokens:
-            past.append(token)
-            rows.append(models[feed.model](past))
-        fed[feed.model] += len(feed.tokens)
-        if feed.keep is not None:
-            del past[at + feed.keep :]
-        try:
-            feed = decoding.send(torch.stack(rows[len(rows) - feed.logits :]))
-        except StopIteration as end:
-            return end.value, fed
 
 
 def text_of(tokens: Sequence[int]) -> str:

@@ -8,6 +8,7 @@ import statistics
 import pytest
 import torch
 
+from lmx_models.core.driver import made_up
 from lmx_models.core.sampling import stream
 from lmx_models.decoding.diffusion.block_diffusion import BlockDiffusionConfig
 from lmx_models.decoding.diffusion.denoising import Head
@@ -19,7 +20,7 @@ from lmx_models.decoding.diffusion.elbo import (
     masked_likelihood,
     mc_log_likelihood,
 )
-from tests.unit.decoding.decoding_tools import hashed, random_model
+from tests.unit.decoding.decoding_tools import random_model
 from tests.unit.decoding.diffusion_tools import MASK, PROMPTS, groups_of, plain, plain_logits, run_all
 
 TEXTS = [[5, 6, 30, 41, 9, 9, 13, 22], [7], [33, 12, 45, 3, 19], [8, 8]]
@@ -48,7 +49,7 @@ def asker(salt: str, tokens):
     @functools.cache
     def logits(masked):
         seen = [number for i, token in enumerate(tokens) if i not in masked for number in (i, token)]
-        return torch.stack([hashed(salt)([i, *seen]) for i in masked])
+        return torch.stack([made_up(salt)([i, *seen]) for i in masked])
 
     def ask(masked):
         yield len(masked)

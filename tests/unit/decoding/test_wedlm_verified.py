@@ -7,10 +7,11 @@ import torch
 
 from lmx_files.errors import UserError
 from lmx_models.core.base import Segment
+from lmx_models.core.driver import drive, made_up
 from lmx_models.core.sampling import Sampling, stream
 from lmx_models.decoding.diffusion.wedlm import WeDLMConfig, field_names, wedlm
 from lmx_models.engine.step_model import StepModel
-from tests.unit.decoding.decoding_tools import EOS, VOCABULARY, drive, hashed, stopping, text_of
+from tests.unit.decoding.decoding_tools import EOS, VOCABULARY, stopping, text_of
 from tests.unit.decoding.wedlm_tools import (
     DEFAULT,
     EAGER,
@@ -144,7 +145,7 @@ def test_the_mask_is_never_written_and_its_id_in_a_prompt_is_a_token():
     """The mask token is by far the likeliest everywhere; without `verify` it must not be taken for a token."""
 
     def logits(history):
-        out = hashed("m", eos_bias=-99)(history)
+        out = made_up("m", end_bias=-99)(history)
         out[MASK] += 30
         return out
 
@@ -171,7 +172,7 @@ def test_the_penalty_favours_what_is_near():
     far, near = (
         drive(
             wedlm([2], "m", MASK, WeDLMConfig(distance=d), Sampling(), stopping(16), stream(0)),
-            {"m": hashed("m", eos_bias=-99)},
+            {"m": made_up("m", end_bias=-99)},
         )[0].extra["steps"]
         for d in (0.0, 10.0)
     )

@@ -7,16 +7,17 @@ from types import SimpleNamespace
 import pytest
 
 from lmx_files.errors import UserError
+from lmx_models.core.driver import drive, made_up
 from lmx_models.core.sampling import Sampling, stream
 from lmx_models.decoding.autoregressive import autoregressive
 from lmx_models.decoding.guided.config import GuidedConfig
 from lmx_models.decoding.guided.loop import Translation, guided
 from lmx_models.decoding.guided.policies import POLICIES, Point, PolicyConfig
-from tests.unit.decoding.decoding_tools import EOS, drive, hashed, stopping, text_of
+from tests.unit.decoding.decoding_tools import EOS, stopping, text_of
 
 INF = float("inf")
 PROMPT = [3, 1, 4]
-MODELS = {"base": hashed("base"), "oracle": hashed("oracle")}
+MODELS = {"base": made_up("base"), "oracle": made_up("oracle")}
 
 
 DEFAULT, RAMP = GuidedConfig(), PolicyConfig()
@@ -89,26 +90,26 @@ def test_budgets(c):
 
 
 def test_end_of_text_from_either_model_ends_the_text_and_nothing_fires_after_it():
-    ends = {"base": hashed("base", eos_bias=-99), "oracle": hashed("oracle", eos_bias=99)}
+    ends = {"base": made_up("base", end_bias=-99), "oracle": made_up("oracle", end_bias=99)}
     generation, _ = run(GuidedConfig(k=4), PolicyConfig("fixed", every=3), models=ends)
     assert generation.finish == "eos"
     assert len(generation.tokens) == 4
     assert generation.tokens[-1] == EOS
     assert generation.segments[-1].source == "oracle"
-    ends = {"base": hashed("base", eos_bias=99), "oracle": hashed("oracle", eos_bias=-99)}
+    ends = {"base": made_up("base", end_bias=99), "oracle": made_up("oracle", end_bias=-99)}
     generation, fed = run(GuidedConfig(k=4), PolicyConfig("fixed", every=3), models=ends)
     assert (generation.tokens, generation.finish, fed["oracle"]) == ([EOS], "eos", 0)
 
 
 def test_the_limit_cuts_the_oracle_too():
-    endless = {name: hashed(name, eos_bias=-99) for name in MODELS}
+    endless = {name: made_up(name, end_bias=-99) for name in MODELS}
     generation, _ = run(GuidedConfig(c=INF, k=INF), PolicyConfig("always"), models=endless)
     assert (len(generation.tokens), generation.finish) == (40, "length")
     generation, _ = run(GuidedConfig(k=30), PolicyConfig("fixed", every=20), models=endless)
     assert (len(generation.tokens), generation.finish) == (40, "length")
 
 
-ENDLESS = {name: hashed(name, eos_bias=-99) for name in MODELS}
+ENDLESS = {name: made_up(name, end_bias=-99) for name in MODELS}
 
 
 @pytest.mark.parametrize("policy", ["ramp", "ramp_spaced"])
@@ -158,7 +159,7 @@ def test_handback_at_a_new_line_and_when_confident():
     line = ord("Z") - ord("A")
     stop = stopping()
     object.__setattr__(stop, "decode", lambda tokens: text_of(tokens).replace("Z", "\n"))
-    endless = {name: hashed(name, eos_bias=-99) for name in MODELS}
+    endless = {name: made_up(name, end_bias=-99) for name in MODELS}
     generation, _ = run(GuidedConfig(c=1, k=INF, handback="newline"), PolicyConfig("always"), models=endless, stop=stop)
     segment = generation.segments[0]
     written = generation.tokens[segment.start : segment.end]
@@ -171,7 +172,7 @@ def test_handback_at_a_new_line_and_when_confident():
 
 
 def test_discard_throws_away_base_tokens_only_and_counts_them():
-    endless = {name: hashed(name, eos_bias=-99) for name in MODELS}
+    endless = {name: made_up(name, end_bias=-99) for name in MODELS}
     config = GuidedConfig(c=3, k=4, discard=2)
     generation, _ = run(config, PolicyConfig("fixed", every=5), models=endless)
     assert generation.dropped == 6
@@ -236,7 +237,7 @@ def test_another_tokenizer_hands_over_whole_characters():
     generation, _ = run(
         GuidedConfig(c=INF, k=4, max_oracle_tokens=6),
         PolicyConfig("always"),
-        models={"base": hashed("base", eos_bias=-99), "oracle": oracle},
+        models={"base": made_up("base", end_bias=-99), "oracle": oracle},
         stop=stop,
         translation=translation,
     )

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from lmx_files.errors import UserError
 from lmx_models.core.base import Generate, Reply
+from lmx_models.core.driver import drive, made_up
 from lmx_models.core.sampling import Sampling, stream
 from lmx_models.decoding.guided.bounds import entropy_bounds, least_entropy
 from lmx_models.decoding.guided.config import GuidedConfig
@@ -19,10 +20,10 @@ from lmx_models.decoding.guided.remote import Remote
 from lmx_models.decoding.guided.signals import SIGNALS, entropy, margin, top_p
 from lmx_models.servers.codecs import PieceCodec, TokenizerCodec
 from lmx_models.servers.remote_model import logprobs_of
-from tests.unit.decoding.decoding_tools import EOS, VOCABULARY, drive, hashed, stopping, text_of
+from tests.unit.decoding.decoding_tools import EOS, VOCABULARY, stopping, text_of
 
 PROMPT = [3, 1, 4]
-MODELS = {"base": hashed("base"), "oracle": hashed("oracle")}
+MODELS = {"base": made_up("base"), "oracle": made_up("oracle")}
 POLICY = {"margin": 0.2, "top_p": 0.5}
 
 
@@ -132,7 +133,7 @@ def test_where_the_models_are_changes_no_text(policy, where, sees_end):
 
 @pytest.mark.parametrize("where", REMOTES)
 def test_limits_stop_strings_and_handing_back(where):
-    endless = {name: hashed(name, eos_bias=-99) for name in MODELS}
+    endless = {name: made_up(name, end_bias=-99) for name in MODELS}
     letter = text_of(write(GuidedConfig(), PolicyConfig("fixed", every=3), models=endless).tokens)[9]
     for config, stop in (
         (GuidedConfig(c=math.inf, k=math.inf), stopping(17)),
@@ -153,7 +154,7 @@ def test_limits_stop_strings_and_handing_back(where):
 
 
 def test_the_base_is_asked_ahead_and_only_what_is_needed_is_thrown_away():
-    endless = {name: hashed(name, eos_bias=-99) for name in MODELS}
+    endless = {name: made_up(name, end_bias=-99) for name in MODELS}
     servers = Servers(endless)
     policy = PolicyConfig("fixed", every=5)
     generation = write(GuidedConfig(c=3, k=2), policy, REMOTES["both"](ahead=5), servers, models=endless)
@@ -315,7 +316,7 @@ def test_a_budget_counts_the_oracles_own_tokens_where_only_its_server_knows_them
             reply = super().__call__(half)
             return dataclasses.replace(reply, completion_tokens=2 * len(reply.tokens))
 
-    endless = {name: hashed(name, eos_bias=-99) for name in MODELS}
+    endless = {name: made_up(name, end_bias=-99) for name in MODELS}
     spent = {}
     for text in (True, False):
         decoding = guided(
