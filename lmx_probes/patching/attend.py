@@ -31,9 +31,7 @@ def whole(own: Tensor, rows: Sequence[Any], start: int, layer: int, name: str) -
     return torch.cat([before, own], dim=2)
 
 
-def attend(
-    q: Tensor, k: Tensor, v: Tensor, scaling: float | None, window: int | None, softcap: float | None
-) -> Tensor:
+def attend(q: Tensor, k: Tensor, v: Tensor, scaling: float | None, window: int | None, softcap: float | None) -> Tensor:
     """Return ``[rows, heads, queries, dim]``: causal attention of the last `queries` positions of each text."""
     rows, heads, n, dim = q.shape
     length, shared = k.shape[2], heads // k.shape[1]

@@ -49,7 +49,9 @@ def capture(
     shared = [_shared(text, base) for text, base in zip(texts, bases, strict=True)] if bases else [0] * len(texts)
     order = sorted(range(len(texts)), key=lambda i: (shared[i], len(texts[i])))
     rows = [
-        Row(tuple(texts[i])[shared[i] :], shared[i], bases[i].keys, bases[i].values) if shared[i] else Row(tuple(texts[i]))
+        Row(tuple(texts[i])[shared[i] :], shared[i], bases[i].keys, bases[i].values)
+        if shared[i]
+        else Row(tuple(texts[i]))
         for i in order
     ]
     wanted = [name for name in COMPONENTS if name == "residual" or name in components]
