@@ -258,6 +258,22 @@ def test_command_writes_everything(run: Path, tmp_path: Path) -> None:
     assert len(pd.read_csv(output / "correlations.csv")) == 20
 
 
+def test_tables_are_made_again_without_a_model(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, again = tmp_path / "out", tmp_path / "again"
+    arguments = ["--no-plots", "--bootstrap", "200"]
+    CliRunner().invoke(app, ["guided-stats", str(run), "-o", str(first), *arguments, "--device", "cpu"])
+    monkeypatch.setattr("lmx_cli.analyses.guided._load", refuse)
+    outcome = CliRunner().invoke(app, ["guided-stats", str(first), "-o", str(again), *arguments])
+    assert outcome.exit_code == 0, outcome.exception
+    for file in first.iterdir():
+        assert (again / file.name).read_bytes() == file.read_bytes(), file.name
+    outcome = CliRunner().invoke(app, ["guided-stats", str(first), "-o", str(again), "--mode", "seed"])
+    assert isinstance(outcome.exception, UserError)
+    (first / "texts.parquet").write_bytes(b"PAR1")
+    outcome = CliRunner().invoke(app, ["guided-stats", str(first), "-o", str(again)])
+    assert "does not hold what lmx guided-stats measured" in str(outcome.exception)
+
+
 def test_seed_mode_by_command_gives_one_over_the_context(run: Path, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     arguments = ["guided-stats", str(run), "-o", str(tmp_path / "out"), "--mode", "seed", "--bootstrap", "200"]
