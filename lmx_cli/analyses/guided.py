@@ -174,19 +174,15 @@ def guided_stats(
 
 
 def _load(name: str, device: str | None, dtype: str) -> Base:
-    import torch
     from transformers.utils import logging
 
     from lmx_analysis.guided_stats.statistics import Base
-    from lmx_models.zoo import catalogue
-    from lmx_models.zoo.loading import load
+    from lmx_probes import models
     from lmx_probes.attention import Reader
 
     logging.disable_progress_bar()
-    resolved = catalogue.resolve(name)
-    place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    model, tokenizer = load(resolved, name, getattr(torch, dtype), place)
-    return Base(model, tokenizer, name, resolved.note, Reader(model))
+    probe = models.load(name, dtype, device)
+    return Base(probe.model, probe.tokenizer, name, probe.note, Reader(probe))
 
 
 def _check_dtype(dtype: str) -> None:
