@@ -43,7 +43,7 @@ def test_no_leak(seed):
 
 def test_without_stand_ins_there_is_one(monkeypatch):
     """Words drawn at large give the count away by how alike they look: the check finds what the design prevents."""
-    monkeypatch.setattr(systematic, "load_stand_ins", lambda: {})
+    monkeypatch.setattr(systematic, "load_stand_ins", dict)
     assert r2(systematic.make(3_000, 1)) > 0.04
 
 

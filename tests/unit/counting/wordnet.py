@@ -45,7 +45,7 @@ class Nouns:
     def singulars(self, word: str) -> list[str]:
         """Return what a word may be the plural of."""
         found = [self._irregular[word]] if word in self._irregular else []
-        return found + [word[: -len(end)] + base for end, base in ENDINGS if word.endswith(end) and len(word) > len(end)]
+        return found + [word[: -len(end)] + base for end, base in ENDINGS if word.endswith(end) and word != end]
 
     def synset(self, name: str) -> str:
         """Return a synset by its name, e.g. ``bird.n.01``."""
