@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
 from importlib import metadata, resources
@@ -14,6 +15,7 @@ from lmx_analysis.report import summary
 from lmx_analysis.report.categories import category_means
 from lmx_analysis.report.pack import Chunk, bytes_chunk, csp_hash, json_chunk
 from lmx_analysis.report.samples import TaskTable, read_samples
+from lmx_analysis.report.studies import Studies, read_studies
 from lmx_analysis.timing import side_by_side, span_of
 from lmx_files import atomic
 from lmx_files.errors import UserError
@@ -23,7 +25,7 @@ from lmx_files.runs.folders import Run, find_runs
 # Bytes of compressed rows in one block of texts: what a click on a sample has to inflate.
 BLOCK = 64_000
 STYLES = ("base", "results", "samples", "screens")
-SCRIPTS = ("data", "dom", "table", "charts", "figures", "text", "list", "sample", "browser", "main")
+SCRIPTS = ("data", "dom", "table", "charts", "figures", "text", "list", "sample", "browser", "studies", "main")
 Progress = Callable[[str, int, int], None]
 
 
@@ -34,27 +36,29 @@ def write_report(
     progress: Progress | None = None,
     notes: list[str] | None = None,
 ) -> Path:
-    """Write the report on all runs at or below `paths` to `output`; an older report there is replaced at the end.
+    """Write the report on all runs and analyses at or below `paths` to `output`; an older one is replaced at the end.
 
     Args:
-        paths: folders, or results files, of finished runs.
+        paths: folders, or results files, of finished runs; folders that an analysis wrote (`lmx_analysis.sections`).
         output: the HTML file to write.
         title: heading of the page.
         progress: called with what is being done, how much of it is done, and how much there is.
         notes: what stands above the results as a warning is added here too.
 
     Raises:
-        UserError: there are no runs, something cannot be read, or the file cannot be written.
+        UserError: there are neither runs nor analyses, something cannot be read, or the file cannot be written.
     """
     output = Path(output)
     if output.is_dir():
         raise UserError(f"{output} is a folder: give -o a file, e.g. {output / 'report.html'}")
-    runs = _runs(paths)
+    studies = read_studies(paths, output)
+    runs = _runs(paths, studies)
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
         with atomic.replacing(output) as page:
             told = [] if notes is None else notes
-            for part in _render(runs, output, title or "Evaluation report", progress or (lambda *_: None), told):
+            heading = title or "Evaluation report"
+            for part in _render(runs, studies, output, heading, progress or (lambda *_: None), told):
                 page.write(part)
     except OSError as error:
         raise UserError(
@@ -63,19 +67,24 @@ def write_report(
     return output
 
 
-def _runs(paths: list[str | Path]) -> list[Run]:
+def _runs(paths: list[str | Path], studies: Studies) -> list[Run]:
     """Return the runs of all paths, each once, in the order given and by time within a folder."""
     found: dict[Path, Run] = {}
     for path in paths:
         runs = find_runs(path)
-        if not runs:
-            raise UserError(f"{path} holds no results_*.json: give the --output_path of a finished run")
+        if not runs and str(path) not in studies.paths:
+            raise UserError(
+                f"{path} holds no results_*.json and no report_section.json: give the --output_path of a finished run, "
+                "or the folder that an analysis wrote"
+            )
         for run in runs:
             found.setdefault(run.file.resolve(), run)
     return list(found.values())
 
 
-def _render(runs: list[Run], output: Path, title: str, progress: Progress, told: list[str]) -> Iterator[str]:
+def _render(
+    runs: list[Run], studies: Studies, output: Path, title: str, progress: Progress, told: list[str]
+) -> Iterator[str]:
     total, done = sum(map(_lines, (file for run in runs for file in run.sample_files.values()))), 0
 
     def tick() -> None:
@@ -104,20 +113,13 @@ def _render(runs: list[Run], output: Path, title: str, progress: Progress, told:
             for run, label, found in zip(runs, labels, traces, strict=True)
         ],
         "leaderboard": summary.leaderboard(runs),
+        "studies": studies.sections,
     }
     orders = [table.order() for table in tasks]
     early = list(_columns(tasks, orders))
     rows = [(table, number) for table, order in zip(tasks, orders, strict=True) for number in order]
     per_block = _rows_per_block(tasks, len(rows))
-    index = {
-        "per_block": per_block,
-        "tasks": [
-            {"name": table.name, "rows": len(order), "metrics": list(table.metrics), "binary": _binary(table)}
-            for table, order in zip(tasks, orders, strict=True)
-        ],
-        "doc_ids": [ids[i] for ids, order in zip((t.doc_ids() for t in tasks), orders, strict=True) for i in order],
-        "snippets": [table.snippets[number] for table, number in rows],
-    }
+    index = _index(tasks, orders, rows, per_block)
     script = "'use strict';\n" + "\n".join(_part(f"{name}.js") for name in SCRIPTS)
     style = "\n".join(_part(f"{name}.css") for name in STYLES)
     template = jinja2.Environment(autoescape=True).from_string(
@@ -132,8 +134,23 @@ def _render(runs: list[Run], output: Path, title: str, progress: Progress, told:
     yield from template.generate(
         title=title,
         early=[json_chunk("meta", meta), json_chunk("index", index), *early],
-        late=_blocks(rows, per_block, progress),
+        late=itertools.chain(studies.pictures, _blocks(rows, per_block, progress)),
     )
+
+
+def _index(
+    tasks: list[TaskTable], orders: list[list[int]], rows: list[tuple[TaskTable, int]], per_block: int
+) -> dict[str, Any]:
+    """Return what the list of samples needs of all of them."""
+    return {
+        "per_block": per_block,
+        "tasks": [
+            {"name": table.name, "rows": len(order), "metrics": list(table.metrics), "binary": _binary(table)}
+            for table, order in zip(tasks, orders, strict=True)
+        ],
+        "doc_ids": [ids[i] for ids, order in zip((t.doc_ids() for t in tasks), orders, strict=True) for i in order],
+        "snippets": [table.snippets[number] for table, number in rows],
+    }
 
 
 def _part(name: str) -> str:

@@ -11,13 +11,16 @@ from lmx_files.safety import terminal
 
 
 def report(
-    runs: Annotated[list[str], typer.Argument(help="Folders (--output_path of lm_eval) or results files.")],
+    runs: Annotated[
+        list[str], typer.Argument(help="Folders (--output_path of lm_eval, or an analysis' -o) or results files.")
+    ],
     output: Annotated[Path, typer.Option("--output", "-o", help="The HTML file to write.")] = Path("report.html"),
     title: Annotated[str | None, typer.Option(help="Heading of the page.")] = None,
 ) -> None:
     """Write a report on finished runs: results, charts, costs and all texts side by side, in one HTML file.
 
-    Every run at or below a folder is taken. The file needs no server and no network.
+    Every run at or below a folder is taken, and every section that an analysis left there (entropy, mediation,
+    counting, performance prediction). The file needs no server and no network.
     """
     from rich.progress import Progress
 

@@ -21,17 +21,19 @@ async function main() {
       count(meta.runs.length, 'run'),
       count(meta.leaderboard.length, 'task'),
       count(samples.size, 'sample'),
+      ...(meta.studies.length ? [`${meta.studies.length} ${meta.studies.length === 1 ? 'analysis' : 'analyses'}`] : []),
       `written ${meta.written} by lmx ${meta.lmx}`,
     ].join(' · ');
     const browser = samples.size > 0 && new Browser(meta, samples);
     const sections = [
-      runsSection(meta),
-      resultsSection(meta),
+      meta.runs.length > 0 && runsSection(meta),
+      meta.runs.length > 0 && resultsSection(meta),
       meta.leaderboard.length > 0 && chartsSection(meta, samples),
       meta.leaderboard.length > 0 && costFigure(meta),
+      ...studySections(meta),
       browser
         ? browser.section()
-        : section('samples', 'Samples', 'No samples were logged; run with --log_samples to see texts here.'),
+        : meta.runs.length > 0 && section('samples', 'Samples', 'No samples were logged; run with --log_samples to see texts here.'),
     ].filter(Boolean);
     page.replaceChildren(...sections);
     document

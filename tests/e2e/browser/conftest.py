@@ -46,7 +46,8 @@ def show(chromium: Any) -> Iterator[Any]:
         page.on("console", lambda message: complaints.append(f"console: {message.text}"))
         page.on("pageerror", lambda error: complaints.append(f"error: {error}"))
         page.on("dialog", lambda dialog: complaints.append(f"dialog: {dialog.message}"))
-        page.on("request", lambda r: r.url.split("#")[0] == file.as_uri() or complaints.append(f"request: {r.url}"))
+        own = (file.as_uri(), "blob:null/", f"blob:{file.as_uri()}")  # a picture is a blob that the page made itself
+        page.on("request", lambda r: r.url.startswith(own) or complaints.append(f"request: {r.url}"))
         page.goto(file.as_uri())
         page.wait_for_selector("#main[aria-busy=false]")
         return page

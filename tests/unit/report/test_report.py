@@ -260,7 +260,7 @@ def test_the_same_runs_give_the_same_data(tmp_path, two):
     ("prepare", "pattern"),
     [
         (lambda folder: [folder / "none"], "there is no folder or results file .*none"),
-        (lambda folder: [folder], r"holds no results_\*.json: give the --output_path"),
+        (lambda folder: [folder], r"holds no results_\*.json and no report_section.json: give the --output_path"),
     ],
 )
 def test_no_runs(tmp_path, prepare, pattern):
