@@ -4,8 +4,8 @@
     python benchmarks/studies/perfpred_killed.py --data SET --predictor roberta   # all-MiniLM-L6-v2, all of it
 
 SET is what `lmx perfpred build` wrote. Three processes: one unbroken, one that is killed as soon as its first
-checkpoint is whole, and one that goes on from that. Few tasks, tokens and epochs, so that it ends in minutes. Prints the
-development errors by epoch and the predictions' largest difference.
+checkpoint is whole, and one that goes on from that. Few tasks, tokens and epochs, so that it ends in minutes. Prints
+the development errors by epoch and the predictions' largest difference.
 """
 
 from __future__ import annotations
@@ -22,14 +22,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from lmx_analysis.performance_prediction import data, predictor
 
 SHARED = {"batch_size": 8, "epochs": 3, "save_seconds": 0}
 SETTINGS: dict[str, dict[str, Any]] = {
-    "lora": {"model": "smollm2-135m", "max_tokens": 32, "r": 16, "alpha": 16, "learning_rate": 1e-4},
+    "lora": {"model": "smollm2-135m", "max_tokens": 16, "r": 16, "alpha": 16, "learning_rate": 1e-4},
     "roberta": {"model": "all-minilm-l6-v2", "max_tokens": 64, "learning_rate": 1e-4},
 }
-TRAIN, DEV, TEST = 24, 8, 8
+TRAIN, DEV, TEST = 16, 8, 8
 
 
 @dataclass(frozen=True)

@@ -23,8 +23,8 @@ from lmx_analysis.performance_prediction import data, train
 from lmx_analysis.performance_prediction.data import Row
 from lmx_files.safety import terminal
 
-MINILM = {"model": "all-minilm-l6-v2", "batch_size": 16, "learning_rate": 5e-5, "epochs": 5, "max_tokens": 128}
-ROBERTA = {"batch_size": 16, "learning_rate": 5e-4, "epochs": 10, "max_tokens": 128}
+MINILM = {"model": "all-minilm-l6-v2", "batch_size": 16, "learning_rate": 5e-5, "epochs": 5}
+ROBERTA = {"batch_size": 16, "learning_rate": 5e-4, "epochs": 10}
 
 
 def roberta(folder: Path, texts: list[str]) -> Path:
@@ -81,15 +81,18 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--output", "-o", type=Path, required=True)
     parser.add_argument("--only", choices=["minilm", "roberta"])
+    parser.add_argument("--epochs", type=int, help="instead of 5 (all-MiniLM) and 10")
+    parser.add_argument("--max_tokens", type=int, default=128, help="of a definition")
     parser.add_argument("--shuffled", action="store_true")
     chosen = parser.parse_args()
     rows = data.read(chosen.data)
     shape = roberta(chosen.output / "roberta_shaped", sorted({row.definition for row in rows}))
     rows = shuffled(rows) if chosen.shuffled else rows
+    own = {"max_tokens": chosen.max_tokens} | ({"epochs": chosen.epochs} if chosen.epochs else {})
     kinds: dict[str, dict[str, Any]] = {"minilm": MINILM, "roberta": ROBERTA | {"model": str(shape.resolve())}}
     for name, settings in kinds.items():
         if chosen.only in (None, name):
-            options = train.Options(("mean", "roberta"), protocol="published", settings={"roberta": settings})
+            options = train.Options(("mean", "roberta"), protocol="published", settings={"roberta": settings | own})
             made = train.train(rows, options, chosen.output / name, progress)
             show(name + (", scores shuffled" if chosen.shuffled else ""), pd.DataFrame(made.records))
 
