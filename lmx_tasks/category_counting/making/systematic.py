@@ -11,7 +11,7 @@ from typing import Any
 from lmx_files.errors import UserError
 from lmx_files.hashing import sha256_of_text
 from lmx_tasks.category_counting.making.dealing import fill
-from lmx_tasks.category_counting.making.design import Design, Slot, slots
+from lmx_tasks.category_counting.making.design import Design, Slot, cells, slots
 from lmx_tasks.category_counting.making.matching import load_stand_ins
 from lmx_tasks.category_counting.making.templates import render, template_id
 from lmx_tasks.category_counting.words import Category, load_categories
@@ -29,7 +29,8 @@ def make(n: int, seed: int, design: Design | None = None, lists: str = "full") -
     """
     rng = random.Random(seed)
     categories = load_categories(lists)
-    made = slots(rng, n, design or Design(), len(categories))
+    design = design or Design()
+    made = slots(rng, cells(rng, n, design), design, len(categories))
     return documents(rng, made, categories, lists, "systematic", {"seed": seed, "words": lists_id(categories)})
 
 
