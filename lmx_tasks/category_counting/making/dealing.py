@@ -1,23 +1,20 @@
-"""Which words an item gets: all words equally often, and no sign of the count in how long the words are.
+"""Which words an item gets: all words equally often, and no sign of the count in what the words look like.
 
-Categories differ in how long their words are. Were the words outside the category drawn at large, a list with more
-words of one category would stand out by its lengths. So each of them is drawn to match a word of the asked category
-that might have stood in its place: the lengths of a list's words are those of its category's, whatever the count.
+Categories differ in how long, how rare and how well known their words are. Were the words outside the category drawn at
+large, a list with more words of one category would look more alike. So each of them takes the place of a word of the
+asked category that might have stood there, and looks like it (`matching.py`): whatever the count, a list looks like
+one of its category's words.
 """
 
 from __future__ import annotations
 
 import random
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Mapping, Sequence
 
 from lmx_files.errors import UserError
 from lmx_tasks.category_counting.making.design import Slot
+from lmx_tasks.category_counting.making.matching import Place, by_length, by_stand_ins
 from lmx_tasks.category_counting.words import Category
-
-Surface = Callable[[str], tuple[float, ...]]
-REACH = 4_000
-"""How far along the order of lengths a word is looked for that may change places with one that does not fit."""
 
 
 class Deck:
@@ -41,17 +38,16 @@ class Deck:
         return found
 
 
-Place = tuple[tuple[float, ...], float, int]
-"""Where a word outside the category is wanted: the surface it should have, chance, the slot's number."""
-
-
 def fill(
-    rng: random.Random, slots: Sequence[Slot], categories: Sequence[Category], surface: Surface
+    rng: random.Random,
+    slots: Sequence[Slot],
+    categories: Sequence[Category],
+    stand_ins: Mapping[str, Sequence[str]] | None = None,
 ) -> list[list[str]]:
     """Return the words of each slot's list, in random order.
 
     Args:
-        surface: what a word shows without being understood, by which words outside the category are matched.
+        stand_ins: for each word, those of other categories that look like it; without them words are matched by length.
 
     Raises:
         UserError: a category has fewer words than a count, or the others together fewer than a list needs.
@@ -69,50 +65,14 @@ def fill(
         while room and len(shown) < slot.length - slot.count:  # more than once where a list is longer than its category
             shown += shapes[slot.category].draw(min(slot.length - slot.count - len(shown), room), set(inside))
         shown += inside[: slot.length - slot.count - len(shown)]
-        places += [(surface(word), rng.random(), number) for word in shown]
-    places.sort()
-    for (_, _, number), word in zip(places, _matched(rng, places, slots, categories, surface), strict=True):
-        lists[number].append(word)
+        places += [Place(number, slot.category, word) for word in shown]
+    owner = {word: number for number, each in enumerate(categories) for word in each.words}
+    chosen = by_stand_ins(rng, places, owner, stand_ins) if stand_ins else by_length(rng, places, owner)
+    for place, word in zip(places, chosen, strict=True):
+        lists[place.item].append(word)
     for words in lists:
         rng.shuffle(words)
     return lists
-
-
-def _matched(
-    rng: random.Random, places: Sequence[Place], slots: Sequence[Slot], categories: Sequence[Category], surface: Surface
-) -> list[str]:
-    """Return a word for each of the sorted places: both in order of surface, then exchanged where they clash."""
-    owner = {word: number for number, each in enumerate(categories) for word in each.words}
-    whole, rest = divmod(len(places), len(owner))
-    words = sorted([*owner] * whole + rng.sample([*owner], rest), key=lambda word: (surface(word), rng.random()))
-    at = [number for _, _, number in places]
-    has = Counter(zip(at, words, strict=True))
-
-    def fits(index: int, word: str) -> bool:
-        return owner[word] != slots[at[index]].category and not has[at[index], word]
-
-    for index, word in enumerate(words):
-        if owner[word] != slots[at[index]].category and has[at[index], word] == 1:
-            continue
-        has[at[index], word] -= 1
-        other = next((j for j in _around(index, len(words)) if fits(index, words[j]) and fits(j, word)), None)
-        if other is None:
-            words[index] = rng.choice([each for each in owner if fits(index, each)])
-        else:
-            has[at[other], words[other]] -= 1
-            words[index], words[other] = words[other], word
-            has[at[other], word] += 1
-        has[at[index], words[index]] += 1
-    return words
-
-
-def _around(index: int, n: int) -> Iterator[int]:
-    """Yield the neighbours of an index, near ones first."""
-    for step in range(1, REACH):
-        if index + step < n:
-            yield index + step
-        if index >= step:
-            yield index - step
 
 
 def _check(slots: Sequence[Slot], categories: Sequence[Category]) -> None:

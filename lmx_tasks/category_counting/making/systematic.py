@@ -12,6 +12,7 @@ from lmx_files.errors import UserError
 from lmx_files.hashing import sha256_of_text
 from lmx_tasks.category_counting.making.dealing import fill
 from lmx_tasks.category_counting.making.design import Design, Slot, slots
+from lmx_tasks.category_counting.making.matching import load_stand_ins
 from lmx_tasks.category_counting.making.templates import render, template_id
 from lmx_tasks.category_counting.words import Category, load_categories
 
@@ -50,12 +51,13 @@ def documents(
     Raises:
         UserError: as `fill`, or there are too few different questions.
     """
-    drawn = fill(rng, made, categories, len_of)
+    stand_ins = load_stand_ins() if lists == "full" else None
+    drawn = fill(rng, made, categories, stand_ins)
     for _ in range(TRIES):
         again = _repeated(made, drawn)
         if not again:
             break
-        for number, words in zip(again, fill(rng, [made[k] for k in again], categories, len_of), strict=True):
+        for number, words in zip(again, fill(rng, [made[k] for k in again], categories, stand_ins), strict=True):
             drawn[number] = words
     else:
         raise UserError(
@@ -64,11 +66,6 @@ def documents(
         )
     write = partial(_document, lists=lists, source=source, provenance=provenance)
     return [write(slot, categories[slot.category], words) for slot, words in zip(made, drawn, strict=True)]
-
-
-def len_of(word: str) -> tuple[float, ...]:
-    """Return what a word shows without being understood: its number of characters."""
-    return (float(len(word)),)
 
 
 def lists_id(categories: Sequence[Category]) -> str:
