@@ -7,8 +7,11 @@ from typing import Any
 import typer
 
 from lmx_cli import counting_sets
+from lmx_cli.analyses import counting
 
-HELP = "Counting questions: make, validate and clean sets of them."
+HELP = (
+    "Counting questions: sets of them made, validated and cleaned, and what runs of the category_counting tasks show."
+)
 
 
 def build(group: Any) -> typer.Typer:
@@ -17,6 +20,7 @@ def build(group: Any) -> typer.Typer:
     app.command("generate")(counting_sets.generate)
     app.command("validate")(counting_sets.validate)
     app.command("prune")(counting_sets.prune)
+    app.command("report")(counting.report)
     app.callback()(_root)
     return app
 

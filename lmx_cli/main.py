@@ -56,6 +56,7 @@ app.command("sweep")(sweep.sweep)
 app.add_typer(models.build(Commands), name="models")
 app.add_typer(counting.build(Commands), name="counting")
 app.add_typer(data.build(Commands), name="data")
+app.add_typer(counting.build(Commands), name="counting")
 app.add_typer(perfpred.build_app(Commands), name="perfpred")
 
 

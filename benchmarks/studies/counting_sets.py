@@ -2,12 +2,12 @@
 
     python benchmarks/studies/counting_sets.py [--quick] [--frequencies]
 
-Prints processor seconds of making and of validating 3,000 and 30,000 items (duplicates among them), flatness, the use of
-words, and out-of-fold R2 of the count from surface features (list length partialled out) by ridge regression and by boosted
-trees, over several seeds; beside it the R2 when words outside the category are drawn at large. Features: characters, tokens
-and token ids of the shipped tokenizer and, where it is cached, SmolLM2's, share of vowels, WordNet senses (where Debian's
-wordnet-base is), frequency in English (`--frequencies`, with the package wordfreq): mean, deviation, extremes, sum, first,
-last, slope along the list, steps.
+Prints processor seconds of making and of validating 3,000 and 30,000 items (duplicates among them), flatness, the use
+of words, and out-of-fold R2 of the count from surface features (list length partialled out) by ridge regression and
+by boosted trees, over several seeds; beside it the R2 when words outside the category are drawn at large. Features:
+characters, tokens and token ids of the shipped tokenizer and, where it is cached, SmolLM2's, share of vowels, WordNet
+senses (where Debian's wordnet-base is), frequency in English (`--frequencies`, with the package wordfreq): mean,
+deviation, extremes, sum, first, last, slope along the list, steps.
 """
 
 from __future__ import annotations

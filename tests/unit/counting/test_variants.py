@@ -72,8 +72,8 @@ def test_parts_are_cut_by_bars_and_counted(style, position):
             rest, _, question = rest.partition("How many")
         pieces = rest.split("|")
         assert len(pieces) == len(doc["parts"])
-        found = [[word for word in re.findall(r"[a-z]+", piece)] for piece in pieces]
-        assert sum(found, []) == doc["words"]
+        found = [re.findall(r"[a-z]+", piece) for piece in pieces]
+        assert [word for piece in found for word in piece] == doc["words"]
         assert max(map(len, found)) - min(map(len, found)) <= 1
         assert [sum(owner[word] == doc["category"] for word in piece) for piece in found] == doc["parts"]
         assert sum(doc["parts"]) == doc["count"]
