@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from typing import Any
@@ -43,8 +44,14 @@ def ask_model(ask: Ask, pairs: Sequence[Pair], progress: Callable[[Sequence[Any]
     for batch in progress(batches):
         texts = ask([PROMPT.format(word=word, plural=plural) for plural, word in batch])
         for (plural, word), text in zip(batch, texts, strict=True):
-            found[plural, word] = {"member": parse_yes_no(str(text), word, plural, plural), "raw": str(text)}
+            found[plural, word] = {"member": parse_yes_no(finished(text), word, plural, plural), "raw": text}
     return found
+
+
+def finished(text: str) -> str:
+    """Return an answer without the sentence at its end that was cut off, which says nothing yet."""
+    whole = re.match(r"(?s)(.*[.!?\n])", text.rstrip(" "))
+    return whole[1] if whole else text
 
 
 @lru_cache(maxsize=4096)

@@ -20,10 +20,7 @@ CATEGORIES_PROMPT = (
     "Name {n} categories of things for which everybody knows many examples, such as fruits or tools. The categories "
     "must not overlap. Write one category a line, as a plural noun in lower case, and nothing else."
 )
-WORDS_PROMPT = (
-    "List {n} different {plural}. Write one a line: a single common English word in lower case, in the singular, with "
-    "no other common meaning. Write nothing else."
-)
+WORDS_PROMPT = "List {n} different {plural}, one on each line, each a single common word. Do not repeat any."
 FEWEST_CATEGORIES = 2
 
 

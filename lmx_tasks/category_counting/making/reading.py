@@ -48,7 +48,8 @@ def names(raw: str) -> list[str]:
 def _bare(entry: str) -> str:
     """Return an entry without marks, numbers, quotation marks and what explains it."""
     entry = re.split(r"\s+[-–—]\s+|\s*\(|\s*=", MARKER.sub("", entry.strip()), maxsplit=1)[0]
-    return entry.strip(" \t*_`'\"“”‘’.!?#[]").lower()
+    bare = entry.strip(" \t*_`'\"“”‘’.!?#[]").lower()
+    return re.sub(r"^(?:and\s+)?(?:(?:an?|the)\s+)?", "", bare)
 
 
 def _json(text: str) -> list[str] | None:

@@ -29,6 +29,8 @@ from lmx_tasks.category_counting.words import Category
         "1) apple; 2) pear; 3) plum",
         "a) apple\nb) pear\nc) plum",
         "Fruits: apple, pear, plum",
+        "The 3 fruits are: an apple, a pear, and a plum.",
+        "The fruits are: 1. Apple, 2. Pear, 3. Plum",
     ],
 )
 def test_lists_in_any_form(raw):

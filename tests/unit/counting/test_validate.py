@@ -6,7 +6,7 @@ import pytest
 
 from lmx_analysis import counting_sets
 from lmx_files.errors import UserError
-from lmx_tasks.category_counting.checking.membership import by_lists
+from lmx_tasks.category_counting.checking.membership import ask_model, by_lists
 from lmx_tasks.category_counting.checking.prune import judged, kept
 from lmx_tasks.category_counting.checking.validate import validate
 from lmx_tasks.category_counting.making.design import Design
@@ -135,6 +135,22 @@ def test_an_answer_that_says_neither_decides_nothing():
     results = validate(docs, lambda prompts: ["I cannot say."] * len(prompts))
     assert results["verdicts"]["undecided"] > 0
     assert all(row["member"] is None and row["raw"] for row in results["words"] if row["by"] == "model")
+
+
+@pytest.mark.parametrize(
+    ("text", "member"),
+    [
+        ("Yes", True),
+        ("No.", False),
+        ('No, the word "wok" is not one of these. It is', False),
+        ("Yes, a wok is one of them.\nIt can", True),
+        ("Yes and no.", None),
+        ("", None),
+    ],
+)
+def test_answers_of_a_judge(text, member):
+    found = ask_model(lambda prompts: [text] * len(prompts), [("tools", "wok")], iter)
+    assert found["tools", "wok"] == {"member": member, "raw": text}
 
 
 def test_a_skewed_set_is_seen():
