@@ -63,13 +63,13 @@ def generate(
     options = {"n": n, "seed": seed, "lengths": lengths, "counts": counts, "format": format, "position": position,
                "lists": lists, "model_share": model_share}  # fmt: skip
     if model is None and proposals is None:
-        docs, log, name = systematic.make(n, seed, design, lists), [], None
+        docs, log, name = systematic.make(n, seed, design, lists, _dealt), [], None
     else:
         rows, name = _proposed(model, model_args, proposals, categories, words, device, batch_size, max_tokens)
-        fewest = max(5, *(count for _, count in design.cells()))
+        fewest = max(3, *(count for _, count in design.cells()))
         try:
             found = proposing.usable(rows, fewest, _judged(avoid))
-            docs = mixed.make_mixed(n, seed, design, found.categories, name, model_share, lists)
+            docs = mixed.make_mixed(n, seed, design, found.categories, name, model_share, lists, _dealt)
         except UserError:
             if proposals is None:
                 _keep(output, rows)
@@ -261,8 +261,12 @@ def _formats(text: str) -> tuple[str, ...]:
     return chosen
 
 
-def _track(items: Sequence[Any]) -> Iterable[Any]:
+def _track(items: Sequence[Any], what: str = "asking") -> Iterable[Any]:
     """Yield the items under a progress bar on stderr, which is not drawn where stderr is no terminal."""
     from rich.progress import track
 
-    yield from track(items, "asking", console=terminal.console(stderr=True), transient=True)
+    yield from track(items, what, console=terminal.console(stderr=True), transient=True)
+
+
+def _dealt(items: Sequence[Any]) -> Iterable[Any]:
+    return _track(items, "dealing words")

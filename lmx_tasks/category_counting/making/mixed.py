@@ -6,12 +6,20 @@ import random
 from collections.abc import Sequence
 
 from lmx_tasks.category_counting.making.design import Design, cells, share, slots
+from lmx_tasks.category_counting.making.matching import Progress
 from lmx_tasks.category_counting.making.systematic import Doc, documents, lists_id
 from lmx_tasks.category_counting.words import Category, load_categories
 
 
 def make_mixed(
-    n: int, seed: int, design: Design, proposed: Sequence[Category], model: str, part: float = 1.0, lists: str = "full"
+    n: int,
+    seed: int,
+    design: Design,
+    proposed: Sequence[Category],
+    model: str,
+    part: float = 1.0,
+    lists: str = "full",
+    progress: Progress = iter,
 ) -> list[Doc]:
     """Return `n` documents, of which `part` (0 to 1) are of proposed categories; the whole is flat over cells.
 
@@ -26,9 +34,9 @@ def make_mixed(
     by_list, by_model = share(cells(rng, n, design), part)
     listed = load_categories(lists)
     about = {"seed": seed, "words": lists_id(listed), "model": ""}
-    docs = documents(rng, slots(rng, by_list, design, len(listed)), listed, lists, "systematic", about)
+    docs = documents(rng, slots(rng, by_list, design, len(listed)), listed, lists, "systematic", about, progress)
     about = {"seed": seed, "words": lists_id(proposed), "model": model}
-    docs += documents(rng, slots(rng, by_model, design, len(proposed)), proposed, "", "model", about)
+    docs += documents(rng, slots(rng, by_model, design, len(proposed)), proposed, "", "model", about, progress)
     seen: dict[str, Doc] = {}
     for doc in docs:  # a proposed category may be one of the lists too, and its question the same
         seen.setdefault(doc["prompt"], doc)
