@@ -157,12 +157,12 @@ def details(made: Mapping[str, Rows]) -> Iterator[tuple[str, list[str], list[lis
         for task in dict.fromkeys(row["task"] for row in made.get(name, ())):
             rows = [row for row in made[name] if row["task"] == task]
             yield _view(f"{title}: {task}", rows, (column, *_items(rows), *RATES, "mean_answer", *BASE), "")
-    if rows := made.get("membership_by_category"):
-        columns = ("category", *_items(rows), "n", "accuracy", "parse_rate", "says_yes", "accuracy_members",
+    if words := made.get("membership_by_category"):
+        columns = ("category", *_items(words), "n", "accuracy", "parse_rate", "says_yes", "accuracy_members",
                    "accuracy_others", "majority")  # fmt: skip
-        yield _view("By category: questions about words", rows, columns, "")
-    if rows := made.get("errors"):
-        yield _view("Error patterns", rows, ("task", *_items(rows), "pattern", "times", "share"), "")
+        yield _view("By category: questions about words", words, columns, "")
+    if errors := made.get("errors"):
+        yield _view("Error patterns", errors, ("task", *_items(errors), "pattern", "times", "share"), "")
 
 
 def _items(rows: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
