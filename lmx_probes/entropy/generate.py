@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,8 +21,9 @@ from lmx_models.zoo.loading import encode_prompt, end_ids
 from lmx_probes import scores
 from lmx_probes.entropy import measure as measuring
 from lmx_probes.entropy.encode import Encoded, TokenNames
-from lmx_probes.entropy.inputs import Item
+from lmx_probes.entropy.inputs import Item, item_of
 from lmx_probes.entropy.measure import Scored, Track, untracked
+from lmx_probes.entropy.recorded import merged, recorded_columns, values_of
 from lmx_probes.entropy.workspace import Workspace
 from lmx_probes.models import ProbeModel
 
@@ -81,6 +83,45 @@ def write_and_measure(
         found = measuring.columns(scored, range(len(part)), values, None, names)
         found["text"] = [i + part.start for i in found["text"]]
         texts.write(number, text_columns(scored.items, part.start, name))
+        tokens.write(number, found)
+
+
+def write_and_take(
+    write: Callable[[Sequence[Item]], Sequence[Any]], tokenizer: Any, model: str, name: str, items: Sequence[Item],
+    work: Workspace, track: Track = untracked,
+) -> None:  # fmt: skip
+    """Let a way of decoding write a text for each item, and keep the scores that it recorded of its own tokens.
+
+    Args:
+        write: returns for each item what has ``prompt`` (ids) and ``trace``; see `lmx_models.writing`.
+
+    Raises:
+        UserError: a token has no score: a server or a model with another tokenizer wrote it.
+    """
+    names, tokens, texts = TokenNames(tokenizer), work.tokens(name), work.texts(name)
+    for number, part in enumerate(track(parts_of(items), name)):
+        if tokens.has(number):
+            continue
+        made, encoded = [], []
+        for i, one in zip(part, write([items[i] for i in part]), strict=True):
+            ids = list(one.trace["tokens"])
+            text = str(tokenizer.decode(ids, skip_special_tokens=True))
+            made.append(
+                item_of(items[i].prompt, text, (items[i].task, items[i].doc_id), items[i].repeat, math.nan, one.trace)
+            )
+            encoded.append(Encoded([*one.prompt, *ids], len(one.prompt), again=False))
+        known = recorded_columns(made, [each.scored for each in encoded])
+        if known is None:
+            raise UserError(
+                f"{model}: some tokens have no scores, because a server or a model with another tokenizer wrote them: "
+                "let the run be read with --texts logged instead"
+            )
+        scored = Scored(made, encoded)
+        found = measuring.columns(
+            scored, range(len(part)), merged([values_of(each, known) for each in made]), None, names
+        )
+        found["text"] = [i + part.start for i in found["text"]]
+        texts.write(number, text_columns(made, part.start, name))
         tokens.write(number, found)
 
 
