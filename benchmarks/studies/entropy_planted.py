@@ -1,13 +1,14 @@
 """What `lmx entropy` finds where the truth is known, on a real model: four models are made of one, and read.
 
-original; 8-bit: every matrix rounded to 8 bits, row by row (an error of some 1 % of its deviation); noised: normal noise
-of 5 % of each matrix's deviation; tuned: some minutes of fine-tuning on made text. Noise is several times the rounding
-error and divergence grows with its square, and tuning moves the model to another language: the order of KL is known.
+original; 8-bit: every matrix rounded to 8 bits, row by row (an error of some 1 % of its deviation); noised: normal
+noise of 5 % of each matrix's deviation; tuned: some minutes of fine-tuning on made text. Noise is several times the
+rounding error and divergence grows with its square, and tuning moves the model to another language: the order of KL is
+known.
 
 1. Order: KL(original || each) from the stored hidden states, and in how many of 200 resamplings of the texts it holds.
-2. A planted shift: the 8-bit model's entropies, a real reading with real noise, are scaled so that their mean is that of
-   the original times 1.03, then 100 times 150 of the texts are drawn and compared by prompt. It is found where the row of
-   entropy has p (Holm) < 0.05. With a factor of 1 it is not to be found.
+2. A planted shift: the 8-bit model's entropies, a real reading with real noise, are scaled so that their mean is that
+   of the original times 1.03, then 100 times 150 of the texts are drawn and compared by prompt. It is found where the
+   row of entropy has p (Holm) < 0.05. With a factor of 1 it is not to be found.
 3. A/A, seeds: the original writes each prompt with many seeds; 400 times two of them are drawn for every prompt.
 4. A/A, halves: 400 times the texts of one reading are split in halves, compared as right and wrong answers are.
    In 3 and 4 any measure with p (Holm) < 0.05 counts as a finding.
