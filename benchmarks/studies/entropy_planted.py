@@ -7,7 +7,7 @@ known.
 
 1. Order: KL(original || each) from the stored hidden states, and in how many of 200 resamplings of the texts it holds.
 2. A planted shift: the 8-bit model's entropies, a real reading with real noise, are scaled so that their mean is that
-   of the original times 1.03, then 100 times 150 of the texts are drawn and compared by prompt. It is found where the
+   of the original times 1.03, then 100 times 75 of the texts are drawn and compared by prompt. It is found where the
    row of entropy has p (Holm) < 0.05. With a factor of 1 it is not to be found.
 3. A/A, seeds: the original writes each prompt with many seeds; 400 times two of them are drawn for every prompt.
 4. A/A, halves: 400 times the texts of one reading are split in halves, compared as right and wrong answers are.
@@ -39,9 +39,10 @@ from lmx_probes.entropy.inputs import Inputs, Item  # noqa: E402
 from lmx_probes.entropy.measurement import Options, entropy  # noqa: E402
 
 NAMES = ("original", "int8", "noised", "tuned")
-TEXTS, PROMPT, ANSWER = 200, 160, 260  # texts; characters of prompt and of text
-PROMPTS, SEEDS, WRITTEN = 40, 16, 24
+TEXTS, PROMPT, ANSWER = 100, 100, 220  # texts; characters of prompt and of text
+PROMPTS, SEEDS, WRITTEN = 30, 12, 20
 STEPS, NOISE = 50, 0.05
+DRAWN = 75
 
 
 def main() -> None:
@@ -192,7 +193,7 @@ def shifts(means: dict[str, Any], factor: float, repeats: int) -> str:
     b["entropy"] *= factor * a["entropy"].mean() / b["entropy"].mean()
     rng, found = np.random.default_rng(2), 0
     for i in range(repeats):
-        drawn = rng.choice(len(a), 150, replace=False)
+        drawn = rng.choice(len(a), DRAWN, replace=False)
         rows = between(a.iloc[drawn], b.iloc[drawn], i)
         found += next(row["p_holm"] for row in rows if row["measure"] == "entropy") < 0.05
     return f"{found} of {repeats}"
