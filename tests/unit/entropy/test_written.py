@@ -7,11 +7,13 @@ import json
 import math
 
 import pytest
+import torch
 
 from lmx_analysis.entropy import results
 from lmx_files import parquet
 from lmx_files.errors import UserError
 from lmx_models import writing
+from lmx_models.core.recording import Recorder
 from lmx_models.guided.model import GuidedLM
 from lmx_models.hybrid.model import HybridLM
 from lmx_models.iterative import IterativeLM
@@ -21,6 +23,7 @@ from lmx_models.trying import texts_of
 from lmx_probes import models
 from lmx_probes.entropy import measurement as measuring
 from lmx_probes.entropy.inputs import Inputs, Item, from_run
+from lmx_probes.scores import NotFiniteError
 
 HYBRID = {"preset": "ar_to_diffusion", "ar": "tiny-base", "diffusion": "tiny-mdlm", "diffusion_method": "mdlm"}
 DECODERS = {
@@ -134,6 +137,32 @@ def test_what_was_recorded_in_part_is_read_by_the_model(tmp_path):
     options = measuring.Options(("tiny-base",), ("m",), tmp_path / "out", device="cpu")
     with pytest.raises(AssertionError, match="loaded to read"):
         measuring.entropy(inputs, options, "s")
+
+
+def test_logits_that_are_no_numbers_are_named(tmp_path):
+    class Failing:
+        """What opens a decoder that fails in its second text."""
+
+        def __enter__(self):
+            return self.write
+
+        def __exit__(self, *_error):
+            return None
+
+        def write(self, items):
+            if any(item.doc_id == 1 for item in items):
+                raise NotFiniteError(7)
+            return [None for _ in items]
+
+    items = [Item(prompt, None, "a_task", i) for i, prompt in enumerate(PROMPTS)]
+    options = measuring.Options(("tiny-base",), ("m",), tmp_path / "out", "generate", writer=lambda _model: Failing())
+    with pytest.raises(UserError, match="document 1 of a_task, at position 7"):
+        measuring.entropy(Inputs(items), options, "s")
+    assert not (tmp_path / "out").exists()
+    recorder = Recorder(("entropy",))
+    with pytest.raises(NotFiniteError) as raised:
+        recorder.take(5, torch.tensor([0.0, math.nan]), 0)
+    assert raised.value.position == 5
 
 
 def test_mistakes_are_one_line(tmp_path):
