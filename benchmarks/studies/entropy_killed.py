@@ -2,7 +2,8 @@
 
 Made texts (words of the shipped vocabulary) are read by two shipped models and compared token by token. A child process
 measures them once undisturbed; then another is killed so many times, each time some random moment after it began to
-work, and goes on until it is done. Prints the tokens scored by each model, their rate, peak memory, and the comparison.
+work, and goes on until it is done. Everything is imported once and each child is a fork, so that an attempt is work and
+not imports. Prints the tokens scored by each model, their rate, peak memory, and the comparison.
 
     python benchmarks/studies/entropy_killed.py [--tokens 1000000] [--kills 10]
 """
@@ -12,10 +13,10 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import os
 import random
 import resource
 import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -24,8 +25,18 @@ from typing import Any
 
 ROOT = Path(__file__).parent.parent.parent
 sys.path.insert(0, str(ROOT))
-WORDS, READY = 190, "measuring"
-"""Words of a text, and what a child prints when it begins to measure."""
+
+import torch  # noqa: E402
+
+torch.set_num_threads(1)  # a fork of a process with threads would wait for them
+os.environ["TOKENIZERS_PARALLELISM"] = "false"
+
+from lmx_files import parquet  # noqa: E402
+from lmx_probes.entropy import measurement, workspace  # noqa: E402
+from lmx_probes.entropy.inputs import Inputs, Item  # noqa: E402
+from lmx_probes.models import tokenizer_of  # noqa: E402
+
+WORDS, NAMES = 190, ("tiny-base", "tiny-oracle")
 
 
 def main() -> None:
@@ -33,78 +44,90 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=1_000_000, help="scored by each model, about")
     parser.add_argument("--kills", type=int, default=10)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--part", type=int, help="scored tokens of a part; else as the command has it")
     parser.add_argument("--folder", type=Path, help="where to work; else a temporary folder")
-    parser.add_argument("--worker", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.worker:
-        worker(options.worker, options.tokens)
-        return
+    if options.part:
+        workspace.PART_TOKENS = options.part
     with tempfile.TemporaryDirectory(dir=options.folder) as place:
-        found = killed(Path(place), options.tokens, options.kills, options.seed)
+        found = killed(Path(place), texts(options.tokens), options.kills, options.seed)
     print(json.dumps(found, indent=2))
     if not found["same_bytes"] or found["kills"] < options.kills:
         sys.exit("the bytes differ, or the child ended before it was killed often enough")
 
 
-def worker(folder: Path, tokens: int) -> None:
-    """Measure; print when the work begins, and what it took when it ends."""
-    from lmx_files import parquet
-    from lmx_probes.entropy import measurement
-    from lmx_probes.entropy.inputs import Inputs, Item
-    from lmx_probes.models import tokenizer_of
-
-    names = ("tiny-base", "tiny-oracle")
-    vocabulary = tokenizer_of(names[0])
+def texts(tokens: int) -> Inputs:
+    """Return made texts that have about so many tokens together."""
+    vocabulary = tokenizer_of(NAMES[0])
     words = sorted({word for i in range(300, 1500) if (word := vocabulary.decode([i]).strip()).isalpha()})
     draw = random.Random(7)
-    items = [Item("A list of words:", " " + " ".join(draw.choices(words, k=WORDS)), "made", i)
-             for i in range(max(2, tokens // WORDS))]  # fmt: skip
-    options = measurement.Options(names, names, folder, device="cpu")
-    print(READY, flush=True)
-    started = time.perf_counter()
-    measurement.entropy(Inputs(items), options, "stamp")
-    rows = sum(len(part) for part in parquet.parts(folder / "data" / "tokens" / names[0], ["text"]))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps({"rows": rows, "seconds": time.perf_counter() - started, "peak_mb": round(peak)}), flush=True)
+    drawn = [" " + " ".join(draw.choices(words, k=WORDS)) for _ in range(max(2, tokens // WORDS))]
+    return Inputs([Item("A list of words:", text, "made", i) for i, text in enumerate(drawn)])
 
 
-def start(folder: Path, tokens: int) -> tuple[subprocess.Popen[str], Any]:
-    """Start a child and wait until it begins to measure."""
-    command = [sys.executable, __file__, "--tokens", str(tokens), "--worker", str(folder)]
-    child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
-    assert child.stdout is not None
-    if child.stdout.readline().strip() != READY:
-        raise SystemExit("the child did not begin")
-    return child, child.stdout
-
-
-def killed(folder: Path, tokens: int, kills: int, seed: int) -> dict[str, Any]:
-    """Measure undisturbed, then with kills; return what was found."""
-    child, out = start(folder / "whole", tokens)
-    whole = json.loads(out.read())
-    child.wait()
-    draw, count = random.Random(seed), 0
-    while count < kills:
-        child, out = start(folder / "killed", tokens)
+def start(folder: Path, given: Inputs) -> int:
+    """Fork a child that measures; it leaves its peak memory beside its folder."""
+    child = os.fork()
+    if not child:
+        status = 1
         try:
-            child.wait(draw.uniform(0, 1.2 * whole["seconds"] / kills))
+            measurement.entropy(given, measurement.Options(NAMES, NAMES, folder, device="cpu"), "stamp")
+            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+            folder.with_suffix(".peak").write_text(str(round(peak)))
+            status = 0
+        finally:
+            os._exit(status)
+    return child
+
+
+def wait(child: int, seconds: float | None = None) -> bool:
+    """Wait for a child to end; False if it has not after so long."""
+    until = time.perf_counter() + (seconds if seconds is not None else 1e9)
+    while time.perf_counter() < until:
+        done, status = os.waitpid(child, os.WNOHANG)
+        if done:
+            if os.waitstatus_to_exitcode(status) != 0:
+                raise SystemExit("an attempt failed by itself")
+            return True
+        time.sleep(0.005)
+    return False
+
+
+def killed(folder: Path, given: Inputs, kills: int, seed: int) -> dict[str, Any]:
+    """Measure undisturbed, then with kills; return what was found."""
+    started = time.perf_counter()
+    child = start(folder / "whole", given)
+    while not parts_in(folder / "whole") > 1 and not wait(child, 0.01):  # one is of texts, before a model is loaded
+        pass
+    first = time.perf_counter() - started
+    wait(child)
+    seconds = time.perf_counter() - started
+    draw, count, parts = random.Random(seed), 0, []
+    while count < kills:
+        child = start(folder / "killed", given)
+        if wait(child, first * draw.uniform(0.5, 1.5) + draw.uniform(0, 1.6) * (seconds - first) / kills):
             break  # it was done before
-        except subprocess.TimeoutExpired:
-            child.send_signal(signal.SIGKILL)
-            child.wait()
-            count += 1
-    parts = len(list((folder / "killed").rglob("part-*.parquet")))
-    child, out = start(folder / "killed", tokens)
-    out.read()
-    if child.wait():
-        raise SystemExit("the last attempt failed")
-    same = digest(folder / "whole") == digest(folder / "killed")
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        count += 1
+        parts.append(parts_in(folder / "killed"))
+    wait(start(folder / "killed", given))
+    rows = sum(len(part) for part in parquet.parts(folder / "whole" / "data" / "tokens" / NAMES[0], ["text"]))
+    whole = digest(folder / "whole")
     return {
-        "tokens_scored_by_each_of_two_models": whole["rows"],
-        "tokens_per_second_with_both_models_and_pairs": round(whole["rows"] / whole["seconds"]),
-        "peak_mb": whole["peak_mb"], "files": len(digest(folder / "whole")),
-        "parts_done_at_the_last_kill": parts, "kills": count, "same_bytes": same,
-    }  # fmt: skip
+        "tokens_scored_by_each_of_two_models": rows,
+        "tokens_per_second_with_both_models_and_pairs": round(rows / seconds),
+        "peak_mb": int((folder / "whole.peak").read_text()),
+        "files": len(whole),
+        "parts_done_at_each_kill": parts,
+        "kills": count,
+        "same_bytes": whole == digest(folder / "killed"),
+    }
+
+
+def parts_in(folder: Path) -> int:
+    """Return how many parts are finished."""
+    return len(list(folder.rglob("part-*.parquet")))
 
 
 def digest(folder: Path) -> dict[str, str]:
