@@ -97,10 +97,12 @@ def killed(folder: Path, given: Inputs, kills: int, seed: int) -> dict[str, Any]
     """Measure undisturbed, then with kills; return what was found."""
     started = time.perf_counter()
     child = start(folder / "whole", given)
-    while not parts_in(folder / "whole") > 1 and not wait(child, 0.01):  # one is of texts, before a model is loaded
-        pass
+    ended = False
+    while not ended and parts_in(folder / "whole") < 2:  # one is of texts, before a model is loaded
+        ended = wait(child, 0.01)
     first = time.perf_counter() - started
-    wait(child)
+    if not ended:
+        wait(child)
     seconds = time.perf_counter() - started
     draw, count, parts = random.Random(seed), 0, []
     while count < kills:
