@@ -6,11 +6,10 @@ only (it has no entropy for causal models). bare: hidden states of the packed re
 nothing made of them.
 
 Three sets: `short` and `long` unrelated texts (some 45 and 240 tokens), all of whose tokens are scored, and `shared`:
-the same two examples before each text, of which only the summary is scored. What is possible on `long` is
-bounded: nearly all of the loop's time is its forward, so the gain is that of packed layers over PyTorch's own, which is
-large on AMD and nothing on Intel. Peers run in processes
-of their own; lmx and bare take turns in one process, because they are to be within a tenth of each other. The best of
-all rounds counts. Then the peak memory of lmx.
+the same two examples before each text, of which only the summary is scored. What is possible on `long` is bounded:
+nearly all of the loop's time is its forward, so the gain is that of packed layers over PyTorch's own, which is large on
+AMD and nothing on Intel. Peers run in processes of their own; lmx and bare take turns in one process, because they are
+to be within a tenth of each other. The best of all rounds counts. Then the peak memory of lmx.
 
     python benchmarks/entropy_vs_peers.py --minicons ENV/bin/python
     python benchmarks/entropy_vs_peers.py --quick            # 4 texts, one round: only to see that it runs
