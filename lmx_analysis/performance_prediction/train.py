@@ -10,6 +10,7 @@ import contextlib
 import shutil
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -177,10 +178,29 @@ def _cell(
     key = key_of(what)
     if key not in journal:
         checkpoints = journal.folder.parent / "unfinished" / key[:16]
-        journal.add(key, _fitted(one, kind, split, options, settings, checkpoints))
+        journal.add(key, _fitted(one, kind, split, options, settings, _Tries(journal, what, checkpoints)))
         journal.sync()
         shutil.rmtree(checkpoints, ignore_errors=True)
     return journal[key]
+
+
+@dataclass(frozen=True)
+class _Tries:
+    """The settings of a cell's grid that were tried are journaled too: a grid that was interrupted goes on."""
+
+    journal: Journal
+    cell: dict[str, Any]
+    checkpoints: Path
+
+    def once(
+        self, number: int, chosen: dict[str, Any], fit: Callable[[Path], dict[str, list[float]]]
+    ) -> dict[str, list[float]]:
+        """Return what `fit` made of one setting, now or before; it is given a folder for its checkpoints."""
+        key = key_of(self.cell | {"tried": chosen})
+        if key not in self.journal:
+            self.journal.add(key, fit(self.checkpoints / str(number)))
+            self.journal.sync()
+        return self.journal[key]
 
 
 def _parts(split: Split) -> tuple[Indices, Indices, Indices]:
@@ -188,7 +208,7 @@ def _parts(split: Split) -> tuple[Indices, Indices, Indices]:
 
 
 def _fitted(
-    one: _Set, kind: Kind, split: Split, options: Options, settings: dict[str, Any], checkpoints: Path
+    one: _Set, kind: Kind, split: Split, options: Options, settings: dict[str, Any], tries: _Tries
 ) -> dict[str, list[float]]:
     tasks, scores, noise = one.tasks, one.scores, one.noise
     if isinstance(kind.needs, int):
@@ -199,23 +219,30 @@ def _fitted(
     spread = float(scores[train].std()) or 1.0
     shift, scale = (centre, spread) if options.scale == "standardised" else (0.0, 1.0)
     dev = (tasks.of(split.dev), (scores[split.dev] - shift) / scale) if learns and split.dev.size else None
-    best: tuple[float, Floats, dict[str, Any]] | None = None
-    for number, chosen in enumerate(_distinct(kind, settings)):
-        more = {"checkpoints": checkpoints / str(number)} if kind.resumes else {}
+
+    def fit(chosen: dict[str, Any], checkpoints: Path) -> dict[str, list[float]]:
+        more = {"checkpoints": checkpoints} if kind.resumes else {}
         predictor = _made(kind, split.seed, {**chosen, **more})
         predictor.fit(tasks.of(train), (scores[train] - shift) / scale, dev)
         error = 0.0
         if dev is not None:
             error = float(np.square(np.asarray(predictor.predict(dev[0])) - dev[1]).mean())
-        if best is None or error < best[0]:
-            best = error, _checked(predictor.predict(tasks.of(split.test)), split.test.size, kind), dict(chosen)
-    assert best is not None
+        predicted = _checked(predictor.predict(tasks.of(split.test)), split.test.size, kind)
+        return {"error": [error], "predicted": predicted.tolist()}
+
+    grid = _distinct(kind, settings)
+    if len(grid) == 1:
+        best, tried = 0, [fit(grid[0], tries.checkpoints / "0")]
+    else:
+        tried = [tries.once(i, chosen, partial(fit, chosen)) for i, chosen in enumerate(grid)]
+        best = min(range(len(grid)), key=lambda i: tried[i]["error"][0])
+    predicted = np.array(tried[best]["predicted"], dtype=np.float64)
     # what is known of all tasks but those predicted: the same for every predictor, whether it uses a dev part or not
     mean = float(scores[np.union1d(split.train, split.dev) if options.protocol != "published" else split.train].mean())
     return {
-        "true": scores[split.test].tolist(), "predicted": (best[1] * scale + shift).tolist(),
+        "true": scores[split.test].tolist(), "predicted": (predicted * scale + shift).tolist(),
         "mean": [mean] * split.test.size, "noise": noise[split.test].tolist(),
-        "chosen": [best[2]] if best[2] else [],
+        "chosen": [dict(grid[best])] if grid[best] else [],
     }  # fmt: skip
 
 

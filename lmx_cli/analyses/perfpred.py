@@ -120,8 +120,8 @@ def train(
     See docs/analyses/performance_prediction.md.
     """
     from lmx_analysis.performance_prediction import data
-    from lmx_analysis.performance_prediction import output as outputs
     from lmx_analysis.performance_prediction import train as training
+    from lmx_analysis.performance_prediction.shown import output as outputs
     from lmx_files.atomic import write_files
 
     _check_folder(output)
@@ -147,7 +147,8 @@ def aggregate(
     from lmx_analysis.figures import require_matplotlib
     from lmx_analysis.performance_prediction import aggregate as aggregating
     from lmx_analysis.performance_prediction import conformal
-    from lmx_analysis.performance_prediction import output as outputs
+    from lmx_analysis.performance_prediction.shown import output as outputs
+    from lmx_analysis.performance_prediction.shown import section as sections
     from lmx_analysis.tables import console, json_text, write_files
 
     if output is not None:
@@ -157,12 +158,14 @@ def aggregate(
     conformal.require_crepes()
     results = aggregating.aggregate(aggregating.read(trained), level=level)
     if output is not None:
-        write_files(output, outputs.files(results, not no_plots, level))
+        made = outputs.files(results, not no_plots, level)
+        write_files(output, made)
+        sections.section(results, level, made).write(output)
     if as_json:
         terminal.say_json(json_text({"level": level, "results": outputs.rows(results)}))
         return
-    for made in outputs.result_tables(results):
-        console().print(made)
+    for printed in outputs.result_tables(results):
+        console().print(printed)
     for sentence in outputs.sentences(results):
         terminal.say(sentence)
 

@@ -88,7 +88,7 @@ def _two_likeliest(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, to
     """Return the highest logit and the second ``[positions, 1]``, and the id of the highest ``[positions]``."""
     vocabulary = logits.shape[1]
     whole = vocabulary - vocabulary % BLOCK
-    highest = [logits[:, :whole].unflatten(1, (-1, BLOCK)).amax(-1)] if whole else []  # type: ignore[no-untyped-call]
+    highest = [logits[:, :whole].view(len(logits), -1, BLOCK).amax(-1)] if whole else []
     if whole < vocabulary:
         highest.append(logits[:, whole:].amax(-1, keepdim=True))
     blocks = torch.cat(highest, 1)

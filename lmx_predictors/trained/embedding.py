@@ -22,12 +22,10 @@ class SentenceRidge:
     The penalty is chosen by leave-one-out errors on the training tasks.
 
     Args:
-        settings: ``model``, a sentence encoder's folder or Hub id; ``max_tokens``.
+        settings: ``model``, a sentence encoder's folder, Hub id or short name; ``max_tokens``.
     """
 
-    def __init__(
-        self, seed: int = 0, model: str = "sentence-transformers/all-MiniLM-L6-v2", max_tokens: Any = 256
-    ) -> None:
+    def __init__(self, seed: int = 0, model: str = "all-minilm-l6-v2", max_tokens: Any = 256) -> None:
         self.name, self.max_tokens = read_text("model", model), read_int("max_tokens", max_tokens, least=1)
 
     def fit(self, tasks: Instructions, scores: Floats, dev: Any = None) -> None:

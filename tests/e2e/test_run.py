@@ -150,6 +150,7 @@ def test_a_full_disk_loses_nothing_finished(tmp_path):
     assert samples_of(tmp_path / "whole") == samples_of(tmp_path / "results")
 
 
+@pytest.mark.full
 def test_a_samples_file_whose_last_line_is_cut_is_no_result(tmp_path):
     """All lines are there and one does not end: neither a good exit status nor a manifest that hashes it."""
     limited = tmp_path / "limited.py"

@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from lmx_analysis.performance_prediction import data
+from lmx_analysis.sections import FILE, read_section
 from lmx_cli.main import app
 from lmx_files.atomic import write_files
 from lmx_files.errors import UserError
@@ -52,6 +53,10 @@ def test_train_and_aggregate(tmp_path: Path) -> None:
     assert table["rmse_seeds_sd"].notna().tolist() == [False] * 3 + [True] * 3
     for name in ("predicted_against_true", "residuals_by_category", "coverage"):
         assert (tmp_path / "out" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+    shown = read_section(tmp_path / "out" / FILE)
+    assert [table.title.split(", ")[1] for table in shown.tables[:2]] == ["protocol source", "protocol published"]
+    assert len(shown.pictures) == 3
+    assert all(row[-2] not in (None, "") for table in shown.tables[:2] for row in table.rows)
 
 
 def test_the_studys_csv_is_enough(tmp_path: Path) -> None:

@@ -99,9 +99,18 @@ def test_intervals_stay_within_the_scores_and_too_few_tasks_give_them_all() -> N
 def test_power_is_that_of_the_test() -> None:
     assert power.power(0.2, 82) == pytest.approx(0.57, abs=0.03)
     assert power.power(0.0, 82) == 0  # the mean itself
+    assert power.power(0.2, 12) == pytest.approx(0.10, abs=0.03)  # the verdict's own test, by far not a one-sided t
+    assert power.power(0.99, 5) == 0  # five sign flips reach no p below 0.05
     least = power.smallest_r2(82)
     assert power.power(least, 82) >= 0.8 > power.power(least - 0.01, 82)
     assert math.isnan(power.smallest_r2(2))
+
+
+def test_from_thirty_tasks_on_the_t_test_has_the_power_of_the_verdict() -> None:
+    rng = np.random.default_rng(3)
+    rest = math.sqrt(0.6) * rng.standard_normal((400, power.FEW))
+    of_mean = (math.sqrt(0.4) * rng.standard_normal(rest.shape) + rest) ** 2
+    assert power.by_verdict(of_mean, rest**2).mean() == pytest.approx(power.by_t(of_mean, rest**2).mean(), abs=0.04)
 
 
 def test_pilots_that_beat_a_predictor() -> None:

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
 import pytest
 from sklearn.model_selection import train_test_split
 
-from lmx_analysis.performance_prediction import aggregate, output, protocols, train
+from lmx_analysis.performance_prediction import aggregate, protocols, train
 from lmx_analysis.performance_prediction.data import Score
 from lmx_analysis.performance_prediction.predictor import Kind, Tasks
+from lmx_analysis.performance_prediction.shown import output
 from lmx_files.errors import UserError
 from tests.unit.performance_prediction.planted import planted
 
@@ -124,6 +125,42 @@ def test_training_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.Monke
     assert len(fits) == 6
     train.train(rows, train.Options(("tfidf_ridge",), scale="raw"), tmp_path / "cut")
     assert len(fits) == 16  # another setting is not taken for this one
+
+
+class Gridded:
+    """Has a grid of four settings; remembers in which order they were fitted, and dies at one of them."""
+
+    fitted: ClassVar[list[int]] = []
+    dies_at = -1
+
+    def __init__(self, seed: int = 0, shift: int = 0) -> None:
+        self.shift = shift
+
+    def fit(self, tasks: Tasks, scores: Any, dev: Any) -> None:
+        if len(self.fitted) == self.dies_at:
+            raise KeyboardInterrupt
+        self.fitted.append(self.shift)
+
+    def predict(self, tasks: Tasks) -> Any:
+        return np.full(len(tasks), (self.shift - 2) / 10)
+
+
+def test_a_grid_that_was_interrupted_goes_on_with_its_next_setting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grid = tuple({"shift": shift} for shift in (3, 1, 2, 4))
+    monkeypatch.setattr(train, "find", lambda name: Kind(name, Gridded, None, grid))
+    monkeypatch.setattr(Gridded, "fitted", [])
+    options = train.Options(("gridded",), protocol="published", seeds=(42,))
+    whole = train.train(planted(40, 0.3, 4), options, tmp_path / "whole").records
+    assert Gridded.fitted == [3, 1, 2, 4]
+    Gridded.fitted.clear()
+    monkeypatch.setattr(Gridded, "dies_at", 3)
+    with pytest.raises(KeyboardInterrupt):
+        train.train(planted(40, 0.3, 4), options, tmp_path / "cut")
+    monkeypatch.setattr(Gridded, "dies_at", -1)
+    assert train.train(planted(40, 0.3, 4), options, tmp_path / "cut").records == whole
+    assert Gridded.fitted == [3, 1, 2, 4]  # each setting once
 
 
 class Peeking:

