@@ -140,19 +140,29 @@ def parse_count(text: str, category: str = "", length: int | None = None) -> int
 
 
 def _parsed(answer: str, category: str, length: int | None) -> int | None:
-    answer = _MORE.split(answer, maxsplit=1)[0]
+    answer = until_next_question(answer)
     boxed = [next(group for group in match.groups() if group is not None) for match in _BOXED.finditer(answer)]
     if boxed:
         return _one(number for inner in boxed[-1:] for number in _ANY.findall(plain(inner)) or [NO_COUNT])
-    end = _last_word(answer)
     if _LEFT_OPEN.search(answer, max(0, len(answer) - 40)):
         return None
-    taken_back = [match.end() for match in _RETRACT.finditer(answer) if match.end() < end]
-    answer = answer[max(taken_back, default=0) :]
+    answer = after_corrections(answer)
     checks = [match.end() for match in _RECOUNT.finditer(answer)]
     if checks and (again := _read(answer[checks[-1] :], category, length)) is not None:
         return again
     return _read(answer, category, length)
+
+
+def until_next_question(text: str) -> str:
+    """Return an answer up to where a question of the model's own begins."""
+    return _MORE.split(text, maxsplit=1)[0]
+
+
+def after_corrections(text: str) -> str:
+    """Return what stands behind the last correction ("2 ... wait, 3"); all of it where nothing was taken back."""
+    end = _last_word(text)
+    taken_back = [match.end() for match in _RETRACT.finditer(text) if match.end() < end]
+    return text[max(taken_back, default=0) :]
 
 
 def _last_word(text: str) -> int:

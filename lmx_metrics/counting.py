@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from lmx_metrics.count_answer import parse_count
 
-__all__ = ["ByCount", "by_count", "mean_parsed", "parse_count", "score"]
+__all__ = ["ByCount", "by_count", "by_length", "mean_parsed", "parse_count", "score", "score_answer"]
 
 
 def score(text: str, gold: int, length: int, category: str = "") -> dict[str, float | None]:
@@ -20,7 +21,11 @@ def score(text: str, gold: int, length: int, category: str = "") -> dict[str, fl
     `abs_error` and `bias` (answer minus gold) are None when unparsed. `abs_error_all` then is the
     largest error that an answer within the list could have had, so that silence never pays.
     """
-    answer = parse_count(text, category, length)
+    return score_answer(parse_count(text, category, length), gold, length)
+
+
+def score_answer(answer: int | None, gold: int, length: int) -> dict[str, float | None]:
+    """Return the metrics of an answer that has been read, None where it could not be; see `score`."""
     if answer is None:
         worst = float(max(gold, length - gold))
         return {
@@ -56,7 +61,7 @@ mean_parsed.standard_error = _standard_error_parsed  # type: ignore[attr-defined
 
 
 class ByCount(tuple[dict[str, float | None], ...]):
-    """One row a gold count, `{"count", "n", "accuracy", "mean_answer"}`: whole in files, short in print.
+    """One row a number (a gold count, a length), `{"count", "n", "accuracy", ...}`: whole in files, short in print.
 
     A tuple, because lm_eval's table writer ignores `__str__` of dict and list subclasses.
     """
@@ -64,7 +69,7 @@ class ByCount(tuple[dict[str, float | None], ...]):
     __slots__ = ()
 
     def __str__(self) -> str:
-        return " ".join(f"{row['count']}:{row['accuracy']:.2f}" for row in self) or "no counts"
+        return " ".join(f"{next(iter(row.values()))}:{row['accuracy']:.2f}" for row in self) or "no counts"
 
 
 def by_count(items: Sequence[Mapping[str, float | None]]) -> ByCount:
@@ -72,18 +77,35 @@ def by_count(items: Sequence[Mapping[str, float | None]]) -> ByCount:
 
     `mean_answer` is over parsed answers, and None for a count that has none.
     """
+    return ByCount(
+        {**row, "mean_answer": None if math.isnan(bias) else row["count"] + bias}
+        for row, bias in _by_number(items, "gold", "count")
+    )
+
+
+def by_length(items: Sequence[Mapping[str, float | None]]) -> ByCount:
+    """Break accuracy down by the number of words in the list; each item is `{"length", "accuracy", "bias"}`.
+
+    `bias` is the mean of answer minus gold over parsed answers, and None for a length that has none.
+    """
+    return ByCount(
+        {**row, "bias": None if math.isnan(bias) else bias} for row, bias in _by_number(items, "length", "length")
+    )
+
+
+def _by_number(items: Sequence[Mapping[str, float | None]], key: str, name: str) -> list[tuple[dict[str, Any], float]]:
+    """Return a row for each value of `key`, ascending, and the mean bias of its parsed answers."""
     groups: dict[int, list[Mapping[str, float | None]]] = {}
     for item in items:
-        groups.setdefault(int(item["gold"] or 0), []).append(item)
-    rows: list[dict[str, float | None]] = []
-    for gold, members in sorted(groups.items()):
-        bias = mean_parsed(member["bias"] for member in members)
-        rows.append(
+        groups.setdefault(int(item[key] or 0), []).append(item)
+    return [
+        (
             {
-                "count": gold,
+                name: number,
                 "n": len(members),
                 "accuracy": sum(member["accuracy"] or 0.0 for member in members) / len(members),
-                "mean_answer": None if math.isnan(bias) else gold + bias,
-            }
+            },
+            mean_parsed(member["bias"] for member in members),
         )
-    return ByCount(rows)
+        for number, members in sorted(groups.items())
+    ]

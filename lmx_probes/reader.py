@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
@@ -62,6 +62,8 @@ class Reader:
         max_batched_tokens: most tokens in one forward (a longer text goes by itself). None: 1024 on a CPU, 8192 else.
     """
 
+    model_kind: ClassVar[type[HiddenModel]] = HiddenModel
+
     def __init__(self, probe: ProbeModel, rows: int | None = None, max_batched_tokens: int | None = None) -> None:
         self.probe = probe
         self.rows = rows
@@ -69,7 +71,11 @@ class Reader:
         self.fed = 0
         """Tokens that went through the model so far."""
 
-    def read(self, texts: Sequence[Text]) -> Iterator[tuple[int, torch.Tensor]]:
+    def finish(self, pass_: Pass, leaf: Node) -> Any:
+        """Return what a finished text gives; its tokens are still in the cache."""
+        return pass_.gather(leaf)
+
+    def read(self, texts: Sequence[Text]) -> Iterator[tuple[int, Any]]:
         """Yield each text's number and its hidden states ``[wanted, width]`` as it is finished; order as it comes.
 
         Only what a forward needs is computed: nothing behind the last wanted position is fed.
@@ -87,7 +93,7 @@ class Reader:
             ):
                 raise ValueError(f"text {i}: wanted positions must ascend and lie in its {len(texts[i].tokens)} tokens")
         if asked:
-            pass_ = _Pass(self, [texts[i] for i in asked])
+            pass_ = Pass(self, [texts[i] for i in asked])
             for number, hidden in pass_.run():
                 yield asked[number], hidden
             self.fed += pass_.fed
@@ -102,7 +108,7 @@ class Reader:
         return max(1, min(self.rows or 64, CACHE_BYTES // max(1, row) - LEVELS))
 
 
-class _Pass:
+class Pass:
     """One pass over some texts: which nodes of their tree can be fed, and which cache rows hold what."""
 
     def __init__(self, reader: Reader, texts: Sequence[Text]) -> None:
@@ -114,7 +120,8 @@ class _Pass:
         longest = max(map(len, tokens))
         self.at_once = min(reader.rows_for(longest), len(texts))
         rows = self.at_once + LEVELS
-        self.model = HiddenModel(reader.probe, rows, longest)
+        self.reader = reader
+        self.model = reader.model_kind(reader.probe, rows, longest)
         self.free = list(range(rows - 1, -1, -1))
         self.held: list[Node | None] = [None] * rows  # the innermost shared node whose tokens lie in a row
         self.row_of: dict[Node, int] = {}
@@ -123,7 +130,7 @@ class _Pass:
         self.first = {node: _first_wanted(node, texts) for node in walk(roots)}
         self.fed = 0
 
-    def run(self) -> Iterator[tuple[int, torch.Tensor]]:
+    def run(self) -> Iterator[tuple[int, Any]]:
         while self.ready:
             batch = self._take()
             feeds = []
@@ -138,7 +145,7 @@ class _Pass:
             for node, state in zip(batch, states, strict=True):
                 self.hidden[node] = node.end - len(state), state
                 if node.is_leaf:
-                    yield node.texts[0], self._gather(node)
+                    yield node.texts[0], self.reader.finish(self, node)
                     del self.hidden[node]
                     self._release(node)
                 else:
@@ -206,7 +213,7 @@ class _Pass:
             self.hidden.pop(parent, None)
             node, parent = parent, parent.parent
 
-    def _gather(self, leaf: Node) -> torch.Tensor:
+    def gather(self, leaf: Node) -> torch.Tensor:
         """Return the states at the wanted positions of a leaf's text, from its own tokens and the shared ones."""
         wanted = self.texts[leaf.texts[0]].wanted
         parts: list[torch.Tensor] = []

@@ -14,6 +14,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+COLLECTED = ("_collect_results", "consolidate_results")  # of lm_eval 0.4.13, and before
 PACKAGES = ("lmx_analysis", "lmx_cli", "lmx_files", "lmx_metrics", "lmx_models", "lmx_plugins", "lmx_runs", "lmx_tasks")
 RUN: dict[str, Any] = {
     "model": "guided",
@@ -48,7 +49,7 @@ class Passed:
             self.whole.setdefault(file)
             if self.within:
                 self.request.setdefault(file)
-        if code.co_name == "consolidate_results":  # lm_eval's: all texts are scored
+        if code.co_name in COLLECTED:  # lm_eval's: all texts are scored
             self.within = False
 
     def _of_lmx(self, name: str) -> str | None:

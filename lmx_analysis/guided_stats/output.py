@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-import io
 import json
 import platform
 from collections.abc import Sequence
@@ -15,6 +14,7 @@ from rich.table import Table
 
 from lmx_analysis.figures import COLOURS, new_figure, rendered
 from lmx_analysis.guided_stats.correlation import Correlation, correlate
+from lmx_analysis.guided_stats.measured import measured_files
 from lmx_analysis.guided_stats.measures import ATTENTION_MEASURES, TOKEN_MEASURES
 from lmx_analysis.guided_stats.statistics import Statistics
 from lmx_analysis.stats import LEVEL
@@ -58,38 +58,25 @@ def _safe(frame: pd.DataFrame) -> pd.DataFrame:
 def files(found: Statistics, rows: Sequence[Correlation], bootstrap: dict[str, int], plots: bool) -> dict[str, Any]:
     """Return the output files by name."""
     frame = pd.DataFrame(found.rows)
-    parquet = io.BytesIO()
-    frame.to_parquet(parquet, index=False)
-    lines = (json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n" for line in found.answers)
     written: dict[str, Any] = {
-        "guided_stats.jsonl": "".join(lines),
-        "consultations.parquet": parquet.getvalue(),
         "consultations.csv": _safe(frame).to_csv(index=False, lineterminator="\n"),
         "correlations.csv": csv_text([asdict(each) for each in rows]),
         "correlations.json": json_text([asdict(each) for each in rows]),
     }
+    lines = (json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n" for line in found.answers)
+    written = {"guided_stats.jsonl": "".join(lines), **measured_files(found), **written}
     if plots:
         written |= _forest(found, rows) | _distributions(found, frame)
     return written | {"guided_stats_manifest.json": json_text(_manifest(found, bootstrap))}
 
 
 def _manifest(found: Statistics, bootstrap: dict[str, int]) -> dict[str, Any]:
-    inputs = []
-    for run in found.runs:
-        paths = [run.file, *(run.sample_files[t] for t in found.tasks if t in run.sample_files), *run.trace_files()]
-        inputs.append({"results": str(run.file), "sha256": {path.name: sha256(path) for path in paths}})
     return {
-        "inputs": inputs,
+        "inputs": _inputs(found) if found.runs else found.inputs,
         "tasks": found.tasks,
         "metric": found.metric,
         "settings": {**asdict(found.options), "bootstrap": bootstrap, "confidence": LEVEL},
-        "base": {
-            "name": found.base.name,
-            "note": found.base.note,
-            "class": type(found.base.model).__name__,
-            "dtype": str(found.base.model.dtype),
-            "device": str(found.base.model.device),
-        },
+        "base": found.base,
         "consultations": len(found.rows),
         "texts": len(found.answers),
         "notes": found.notes,
@@ -98,6 +85,15 @@ def _manifest(found: Statistics, bootstrap: dict[str, int]) -> dict[str, Any]:
             **{name: importlib.metadata.version(name) for name in PACKAGES},
         },
     }
+
+
+def _inputs(found: Statistics) -> list[dict[str, Any]]:
+    """Return the files that were read, with their hashes."""
+    inputs = []
+    for run in found.runs:
+        paths = [run.file, *(run.sample_files[t] for t in found.tasks if t in run.sample_files), *run.trace_files()]
+        inputs.append({"results": str(run.file), "sha256": {path.name: sha256(path) for path in paths}})
+    return inputs
 
 
 def _forest(found: Statistics, rows: Sequence[Correlation]) -> dict[str, bytes]:

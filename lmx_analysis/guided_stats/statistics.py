@@ -46,6 +46,13 @@ class Base:
     note: str
     reader: Reader
 
+    def facts(self) -> dict[str, str]:
+        """Return what the results tell of the base."""
+        kind, model = type(self.model).__name__, self.model
+        return {
+            "name": self.name, "note": self.note, "class": kind, "dtype": str(model.dtype), "device": str(model.device),
+        }  # fmt: skip
+
 
 class Reading(Protocol):
     """What one text's forward gave, see `lmx_probes.attention.Reading`."""
@@ -91,20 +98,23 @@ class Statistics:
     """The result.
 
     Attributes:
+        base: facts about the model that measured, see `Base.facts`.
         rows: one a consultation, tidy. answers: one a text, the study's fields with `analysis_result` and `acc`.
-        correct: `acc` of each text by document and text (run and repeat). row_texts: the text of each row.
+        correct: `acc` of each text by document and text (number of the run, repeat). row_texts: the text of each row.
+        inputs: the files that were read, with hashes, where the runs themselves are not at hand.
     """
 
     options: Options
     runs: list[Run]
     tasks: list[str]
     metric: str
-    base: Base
+    base: dict[str, str]
     rows: list[dict[str, Any]] = field(default_factory=list)
     answers: list[dict[str, Any]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     correct: dict[tuple[Hashable, Hashable], float] = field(default_factory=dict)
     row_texts: list[Hashable] = field(default_factory=list)
+    inputs: list[dict[str, Any]] = field(default_factory=list)
 
 
 Load = Callable[[str], Base]
@@ -131,7 +141,7 @@ def guided_statistics(
     if not any(text.consultations for _, text in texts):
         raise UserError("the oracle was not asked in any of these texts: give a run with c and k above 0")
     base = load(_base_name(options, settings))
-    found = Statistics(options, runs, tasks, metric, base, notes=notes)
+    found = Statistics(options, runs, tasks, metric, base.facts(), notes=notes)
     contexts = [
         context_of(text, base.tokenizer, base.name, bool(parts[number][0].decoding.get("truncated_prompts")))
         for number, text in texts
@@ -139,11 +149,12 @@ def guided_statistics(
     results = _measure(contexts, base.reader, options, track)
     for (number, text), result, acc in zip(texts, results, _correct(found, [t for _, t in texts]), strict=True):
         of_text = settings[number]
-        which = (parts[number][0].file, text.repeat)
+        of_run = runs.index(parts[number][0])
+        which = (of_run, text.repeat)
         found.correct[(text.task, text.doc_id), which] = acc
         found.row_texts += [which] * len(result)
         found.answers.append(record(text, of_text) | {"analysis_result": result, "acc": acc})
-        found.rows += [_about(parts[number][0], text, of_text) | each | {"acc": acc} for each in result]
+        found.rows += [_about(parts[number][0], text, of_text) | each | {"acc": acc, "run": of_run} for each in result]
     _say(found, settings, contexts)
     return found
 
@@ -221,12 +232,12 @@ def _about(run: Run, text: GuidedText, settings: dict[str, Any]) -> dict[str, An
 def _say(found: Statistics, settings: Sequence[dict[str, Any]], contexts: Sequence[Context]) -> None:
     asked = sum(bool(context.at) for context in contexts)
     found.notes.append(
-        f"{len(found.rows)} consultations in {asked} of {len(contexts)} texts, read by {found.base.name} "
-        f"({found.base.note})"
+        f"{len(found.rows)} consultations in {asked} of {len(contexts)} texts, read by {found.base['name']} "
+        f"({found.base['note']})"
     )
-    if found.base.name != settings[0]["base"]:
+    if found.base["name"] != settings[0]["base"]:
         found.notes.append(
-            f"the runs name the base {settings[0]['base']}; measured is {found.base.name}, as --base says"
+            f"the runs name the base {settings[0]['base']}; measured is {found.base['name']}, as --base says"
         )
     if len({(each["policy"], str(each["c"]), str(each["k"])) for each in settings}) > 1:
         found.notes.append(

@@ -136,7 +136,8 @@ def guided_stats(
 ) -> None:
     """Measure the base where the oracle was asked: entropies, probabilities, attention; set against correctness.
 
-    The base reads prompt and answer once more, as far as the last consultation. See docs/decoding/guided_math.md.
+    The base reads prompt and answer once more, as far as the last consultation. Given the folder that an earlier call
+    wrote, its tables and plots are made again without a model. See docs/decoding/guided_math.md.
     """
     from lmx_analysis.figures import require_matplotlib
 
@@ -145,17 +146,25 @@ def guided_stats(
         require_matplotlib()
     _check_dtype(dtype)
     from lmx_analysis.guided_stats import output as outputs
+    from lmx_analysis.guided_stats.measured import is_measured, read_measured
     from lmx_analysis.guided_stats.statistics import Options, guided_statistics
     from lmx_analysis.tables import console, write_files
 
-    options = Options(mode, base, task, metric, filter_name, batch_size)
-    found = guided_statistics(
-        [*runs],
-        options,
-        lambda name: _load(name, device, dtype),
-        traces,
-        lambda batches: _progress(batches, "measuring"),
-    )
+    if len(runs) == 1 and is_measured(runs[0]):
+        if mode != "corrected" or any(each is not None for each in (base, task, metric, filter_name, device, traces)):
+            raise UserError(
+                f"{runs[0]} was measured already: --bootstrap, --seed and --no-plots are all that can change"
+            )
+        found = read_measured(runs[0])
+    else:
+        options = Options(mode, base, task, metric, filter_name, batch_size)
+        found = guided_statistics(
+            [*runs],
+            options,
+            lambda name: _load(name, device, dtype),
+            traces,
+            lambda batches: _progress(batches, "measuring"),
+        )
     rows = outputs.correlations(found, bootstrap, seed)
     write_files(output, outputs.files(found, rows, {"resamples": bootstrap, "seed": seed}, not no_plots))
     screen = console()
@@ -165,19 +174,15 @@ def guided_stats(
 
 
 def _load(name: str, device: str | None, dtype: str) -> Base:
-    import torch
     from transformers.utils import logging
 
     from lmx_analysis.guided_stats.statistics import Base
-    from lmx_models.zoo import catalogue
-    from lmx_models.zoo.loading import load
+    from lmx_probes import models
     from lmx_probes.attention import Reader
 
     logging.disable_progress_bar()
-    resolved = catalogue.resolve(name)
-    place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    model, tokenizer = load(resolved, name, getattr(torch, dtype), place)
-    return Base(model, tokenizer, name, resolved.note, Reader(model))
+    probe = models.load(name, dtype, device)
+    return Base(probe.model, probe.tokenizer, name, probe.note, Reader(probe))
 
 
 def _check_dtype(dtype: str) -> None:

@@ -120,8 +120,8 @@ def train(
     See docs/analyses/performance_prediction.md.
     """
     from lmx_analysis.performance_prediction import data
-    from lmx_analysis.performance_prediction import output as outputs
     from lmx_analysis.performance_prediction import train as training
+    from lmx_analysis.performance_prediction.shown import output as outputs
     from lmx_files.atomic import write_files
 
     _check_folder(output)
@@ -147,8 +147,8 @@ def aggregate(
     from lmx_analysis.figures import require_matplotlib
     from lmx_analysis.performance_prediction import aggregate as aggregating
     from lmx_analysis.performance_prediction import conformal
-    from lmx_analysis.performance_prediction import output as outputs
-    from lmx_analysis.performance_prediction import section as sections
+    from lmx_analysis.performance_prediction.shown import output as outputs
+    from lmx_analysis.performance_prediction.shown import section as sections
     from lmx_analysis.tables import console, json_text, write_files
 
     if output is not None:

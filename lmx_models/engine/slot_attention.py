@@ -88,9 +88,14 @@ def slot_attention(
     layer = cache.layers[cache.current]
     keys, values, plan = layer.keys, layer.values, layer.plan
     out = query.new_empty(query.shape[2], query.shape[1], values.shape[3])
-    attend = _attend_by.get(cache) or (_rows_padded if query.is_cuda else _rows_one_by_one)
+    attend = _attend_by.get(cache) or plain_attention
     attend(query[0], keys, values, plan, out, scaling, sliding_window, softcap)
     return out.unsqueeze(0), None
+
+
+def plain_attention(query: torch.Tensor, *arguments: Any) -> None:
+    """Attend with PyTorch's own kernels (an `Attend`)."""
+    (_rows_padded if query.is_cuda else _rows_one_by_one)(query, *arguments)
 
 
 def _rows_one_by_one(

@@ -20,7 +20,7 @@ from lmx_models.engine.step_model import StepModel
 from lmx_models.guided.local import LocalGuidedLM
 from lmx_models.harness.devices import usable_device
 from lmx_models.harness.method_settings import hf_arguments
-from lmx_models.harness.no_weights import NoWeights, TextTokenizer, WholeStopping
+from lmx_models.harness.no_weights import TextTokenizer, WholeStopping, no_likelihoods, settle_without_weights
 from lmx_models.methods.weights import Weights, load_weights
 from lmx_models.records.fingerprint import arguments_identity, lmx_version, model_identity, own_identity
 from lmx_models.servers.address import Address, is_endpoint
@@ -202,7 +202,7 @@ class GuidedByServer(LocalGuidedLM):
         return info
 
 
-class GuidedOnServer(GuidedByServer, NoWeights):
+class GuidedOnServer(GuidedByServer):
     """A base on a server; no weights of it are loaded here. The oracle is on a server or on this machine.
 
     Args:
@@ -258,8 +258,19 @@ class GuidedOnServer(GuidedByServer, NoWeights):
         return dict(values)
 
     def likelihood_settings(self) -> dict[str, Any]:
-        """There are no likelihoods: `NoWeights` refuses them."""
+        """There are no likelihoods."""
         return {"method": "none: the base is on a server"}
+
+    def _likelihoods(self, kind: str, requests: list[Instance], compute: Any, disable_tqdm: bool) -> list[Any]:
+        raise no_likelihoods(self.pretrained)
+
+    def load_writer(self, pretrained: Any, **kwargs: Any) -> None:
+        """Take the tokenizer: the weights are elsewhere."""
+        settle_without_weights(self, pretrained, **kwargs)
+
+    def writer_facts(self) -> dict[str, Any]:
+        """Return what lm_eval's ``hf`` tells of a model, as far as it is known."""
+        return {"model_num_parameters": -1, "model_dtype": "", "model_revision": "", "model_sha": ""}
 
     def weights_identity(self) -> dict[str, Any]:
         """Return what stands for the base in a journal."""

@@ -127,7 +127,7 @@ class DecoderLM(FamilyModels, JournaledLM):
             if resolved.note:
                 self.notes.append(resolved.note)
         with quiet_loading(self._asked_name):
-            super().__init__(pretrained=pretrained, **kwargs)
+            self.load_writer(pretrained, **kwargs)
         ranks.use_accelerate_ranks(self)
         if getattr(self, "backend", "causal") != "causal":
             raise UserError(f"{self._asked_name} is not a causal language model; use --model hf for it")
@@ -231,7 +231,7 @@ class DecoderLM(FamilyModels, JournaledLM):
 
     def get_model_info(self) -> dict[str, Any]:
         """Return lm_eval's facts about the model, with the decoding's settings and run-level statistics."""
-        info: dict[str, Any] = super().get_model_info()
+        info = self.writer_facts()
         info["decoding"] = {
             "method": self.method,
             "model": self._asked_name,

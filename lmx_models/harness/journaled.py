@@ -34,6 +34,17 @@ class JournaledLM(MethodSettings, Evaluated, HFLM):
     seed: int
     _chats: Mapping[str, Any] = MappingProxyType({})
 
+    # Two hooks for a model whose weights are not here.
+
+    def load_writer(self, pretrained: Any, **kwargs: Any) -> None:
+        """Load the model that writes as lm_eval's ``hf`` does, with its tokenizer."""
+        super().__init__(pretrained=pretrained, **kwargs)
+
+    def writer_facts(self) -> dict[str, Any]:
+        """Return lm_eval's facts about the weights."""
+        facts: dict[str, Any] = super().get_model_info()
+        return facts
+
     def loglikelihood(self, requests: list[Instance], disable_tqdm: bool = False) -> list[tuple[float, bool]]:
         """Return lm_eval's own likelihoods (nats, and whether greedy); finished ones come from the journal."""
         return self._likelihoods("loglikelihood", requests, super().loglikelihood, disable_tqdm)

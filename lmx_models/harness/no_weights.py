@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from lm_eval.api.instance import Instance
 from lm_eval.api.model import LM
 from lm_eval.models.huggingface import HFLM
 
@@ -21,64 +20,50 @@ TAKEN = frozenset(
 )
 
 
-class NoWeights(HFLM):
-    """Takes the place of `HFLM` among the parents of a model whose weights are elsewhere.
+def settle_without_weights(
+    model: HFLM,
+    pretrained: Any,
+    tokenizer: Any,
+    max_length: int | None = None,
+    add_bos_token: bool | None = None,
+    prefix_token_id: int | None = None,
+    think_end_token: str | int | None = None,
+    enable_thinking: bool | None = None,
+    chat_template_args: dict[str, Any] | None = None,
+    **kwargs: Any,
+) -> None:
+    """Do what `HFLM.__init__` does, for a model whose weights are elsewhere.
 
     Args:
         pretrained: the `Address` of the server.
         tokenizer: a tokenizer of transformers, or a `TextTokenizer`.
         max_length: tokens that the server's model can hold.
     """
+    LM.__init__(model)
+    for name in kwargs:
+        if name not in TAKEN:
+            raise UserError(f"{name}={kwargs[name]} has no effect on a base on a server ({pretrained}): leave it out")
+    model.backend = "causal"
+    model.pretrained, model.revision = str(pretrained), None
+    model.tokenizer = tokenizer
+    model.batch_size_per_gpu = kwargs.get("batch_size") or 1
+    model._device = torch.device(usable_device(kwargs.get("device")))
+    model._max_length = int(max_length or model._DEFAULT_MAX_LENGTH)
+    model.add_bos_token = add_bos_token
+    model.custom_prefix_token_id = prefix_token_id
+    model.think_end_token = think_end_token
+    model.chat_template_args = {
+        **(chat_template_args or {}),
+        **({} if enable_thinking is None else {"enable_thinking": enable_thinking}),
+    }
 
-    def __init__(
-        self,
-        pretrained: Any,
-        tokenizer: Any,
-        max_length: int | None = None,
-        add_bos_token: bool | None = None,
-        prefix_token_id: int | None = None,
-        think_end_token: str | int | None = None,
-        enable_thinking: bool | None = None,
-        chat_template_args: dict[str, Any] | None = None,
-        **kwargs: Any,
-    ) -> None:
-        LM.__init__(self)
-        for name in kwargs:
-            if name not in TAKEN:
-                raise UserError(
-                    f"{name}={kwargs[name]} has no effect on a base on a server ({pretrained}): leave it out"
-                )
-        self.backend = "causal"
-        self.pretrained, self.revision = str(pretrained), None
-        self.tokenizer = tokenizer
-        self.batch_size_per_gpu = kwargs.get("batch_size") or 1
-        self._device = torch.device(usable_device(kwargs.get("device")))
-        self._max_length = int(max_length or self._DEFAULT_MAX_LENGTH)
-        self.add_bos_token = add_bos_token
-        self.custom_prefix_token_id = prefix_token_id
-        self.think_end_token = think_end_token
-        self.chat_template_args = {
-            **(chat_template_args or {}),
-            **({} if enable_thinking is None else {"enable_thinking": enable_thinking}),
-        }
 
-    def loglikelihood(self, requests: list[Instance], disable_tqdm: bool = False) -> list[tuple[float, bool]]:
-        """Refused: see the message."""
-        raise self._no_likelihoods()
-
-    def loglikelihood_rolling(self, requests: list[Instance], disable_tqdm: bool = False) -> list[float]:
-        """Refused: see the message."""
-        raise self._no_likelihoods()
-
-    def get_model_info(self) -> dict[str, Any]:
-        """Return what lm_eval's ``hf`` tells of a model, as far as it is known."""
-        return {"model_num_parameters": -1, "model_dtype": "", "model_revision": "", "model_sha": ""}
-
-    def _no_likelihoods(self) -> UserError:
-        return UserError(
-            f"likelihoods need the base's weights, and {self.pretrained} is a server: choose tasks that generate, or "
-            "name a base on this machine"
-        )
+def no_likelihoods(address: Any) -> UserError:
+    """Return the refusal of likelihoods of a base on a server."""
+    return UserError(
+        f"likelihoods need the base's weights, and {address} is a server: choose tasks that generate, or name a base "
+        "on this machine"
+    )
 
 
 class TextTokenizer:

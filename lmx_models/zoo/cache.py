@@ -20,19 +20,10 @@ from typing import Any
 from lmx_files import opening
 from lmx_files.errors import UserError
 from lmx_files.safety import terminal
+from lmx_files.user_cache import cache_root
 
 RECIPE = 1  # part of a folder's name: raise it when the conversion changes what it writes
 PROVENANCE = "lmx_source.json"
-
-
-def cache_root() -> Path:
-    """Return the folder of everything lmx keeps: LMX_CACHE, or the system's user cache folder for lmx."""
-    override = os.environ.get("LMX_CACHE")
-    if override:
-        return Path(os.path.expanduser(override)).absolute()
-    from platformdirs import user_cache_dir
-
-    return Path(user_cache_dir("lmx"))
 
 
 def converted_folder(stem: str, sha256: str) -> Path:

@@ -34,6 +34,7 @@ class Asked:
         seed: lm_eval's seed for torch, which is what ``hf`` samples with (``--seed`` sets it); None: none.
         gen_kwargs: as given. use_cache: a file of lm_eval's cache of responses. limit, samples: as given.
         task_settings: generation settings in the tasks' files, by task; empty where the model is not a plugin's.
+        model_args: as given.
     """
 
     seed: int | None = None
@@ -42,6 +43,13 @@ class Asked:
     limit: Any = None
     samples: Any = None
     task_settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    model_args: Any = None
+
+    def model_arguments(self) -> set[str]:
+        """Return the names of the model's arguments, which lm_eval puts among the metadata that tasks get."""
+        if isinstance(self.model_args, str):
+            return {entry.partition("=")[0].strip() for entry in self.model_args.split(",")}
+        return set(self.model_args) if isinstance(self.model_args, Mapping) else set()
 
 
 NOTHING = Asked()
@@ -103,6 +111,7 @@ def _announced(original: Callable[..., Any]) -> Callable[..., Any]:
             limit=given.get("limit"),
             samples=given.get("samples"),
             task_settings=_task_settings(given),
+            model_args=given.get("model_args"),
         )
         with _set(_asked, told):
             results = original(*args, **kwargs)

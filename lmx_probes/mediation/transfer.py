@@ -73,9 +73,7 @@ def _transfer(number: int, question: Listed, encode: Encode, rng: random.Random)
 
 
 def _is_member(question: Listed, index: int) -> bool:
-    from lmx_tasks.category_counting.generate import load_categories
-
-    return question.words[index] in next(c.words for c in load_categories() if c.name == question.category)
+    return question.words[index] in question.asked().words
 
 
 def transfer_effects(

@@ -1,7 +1,7 @@
-"""Seeded generator of category-counting items: "How many of these words are fruits?".
+"""Seeded generator of the items that the tiny family was trained on: "How many of these words are fruits?".
 
-Pure standard library. Words come from `data/categories.json`: our own lists of single, lower-case
-English nouns, where no word stands in two categories. An item's list holds `length` different words,
+It stays as it is, for its items are part of what those models are; `making/` makes all other sets. Words come from
+`data/categories.json`. An item's list holds `length` different words,
 `count` of them from the asked category and the rest spread over the other categories.
 
 The default grid is flat: every length from 5 to 15 with every count from 0 to `min(8, length)`
@@ -14,28 +14,17 @@ import argparse
 import hashlib
 import json
 import random
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
-from functools import lru_cache
 from pathlib import Path
 
-CATEGORIES_FILE = Path(__file__).parent / "data" / "categories.json"
-POSITIONS = ("before", "after")
-"""Where the question stands: before the list (a causal model can count as it reads) or after it."""
+from lmx_tasks.category_counting.making.templates import POSITIONS, render
+from lmx_tasks.category_counting.words import Category, check_categories, load_categories
+
+__all__ = ["POSITIONS", "Category", "check_categories", "load_categories", "render"]
 
 LENGTHS = range(5, 16)
 MAX_COUNT = 8
-WORD = re.compile(r"[a-z]{2,}")
-
-
-@dataclass(frozen=True)
-class Category:
-    """A named set of words; `plural` is what a question asks for."""
-
-    name: str
-    plural: str
-    words: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -55,51 +44,9 @@ class Item:
         return str(self.count)
 
 
-def check_categories(categories: Iterable[Category], minimum: int = 30) -> list[str]:
-    """Return every fault of the word lists as a sentence; an empty list means they are clean.
-
-    A word must be one lower-case English word, and stand once, in one category; a category must
-    have at least `minimum` words.
-    """
-    faults: list[str] = []
-    owner: dict[str, str] = {}
-    for category in categories:
-        if len(category.words) < minimum:
-            faults.append(f"{category.name}: {len(category.words)} words, fewer than {minimum}")
-        for word in category.words:
-            if not WORD.fullmatch(word):
-                faults.append(f"{category.name}: {word!r} is not a single lower-case word")
-            if word in owner:
-                faults.append(f"{word!r} stands in {owner[word]} and in {category.name}")
-            owner[word] = category.name
-    return faults
-
-
-@lru_cache(maxsize=1)
-def load_categories() -> tuple[Category, ...]:
-    """Read the shipped word lists; raise `ValueError` if they are not clean and disjoint."""
-    raw = json.loads(CATEGORIES_FILE.read_text(encoding="utf-8"))
-    categories = tuple(Category(c["name"], c["plural"], tuple(c["words"])) for c in raw["categories"])
-    faults = check_categories(categories)
-    if faults:
-        raise ValueError(f"{CATEGORIES_FILE.name}: " + "; ".join(faults))
-    return categories
-
-
 def grid(lengths: Iterable[int] = LENGTHS, max_count: int = MAX_COUNT) -> list[tuple[int, int]]:
     """Return all `(length, count)` cells: count from 0 to `min(max_count, length)`."""
     return [(n, k) for n in lengths for k in range(min(max_count, n) + 1)]
-
-
-def render(plural: str, words: Iterable[str], position: str = "before") -> str:
-    """Return the prompt text. It ends with a newline, so a raw continuation starts on its own line."""
-    question = f"How many of these words are {plural}?\n"
-    listing = f"Words: {', '.join(words)}\n"
-    if position == "before":
-        return question + listing
-    if position == "after":
-        return listing + question
-    raise ValueError(f"position {position!r} is not one of {', '.join(POSITIONS)}")
 
 
 def sample(rng: random.Random, length: int, count: int, category: Category, position: str = "before") -> Item:

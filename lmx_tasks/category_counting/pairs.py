@@ -15,7 +15,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from lmx_files.errors import UserError
-from lmx_tasks.category_counting.generate import Category, load_categories, render
+from lmx_tasks.category_counting.making.templates import DEFAULT_FORMAT, FORMATS, render, template_id
+from lmx_tasks.category_counting.words import DEFAULT_LISTS, Category, by_name, category, load_categories
 
 KINDS = ("add", "remove", "target", "distractor")
 """``add``: a word outside the category becomes one of it, count + 1; ``remove``: count - 1. Controls: a word of the
@@ -32,6 +33,7 @@ class Listed:
 
     Attributes:
         prompt: what the model read, chat template and examples included. spans: characters of each word in it.
+        lists: the word lists that its category is of.
     """
 
     doc_id: int
@@ -40,6 +42,15 @@ class Listed:
     words: tuple[str, ...]
     spans: tuple[Span, ...]
     count: int
+    lists: str = DEFAULT_LISTS
+
+    def asked(self) -> Category:
+        """Return the category that is asked for, with its words."""
+        return by_name(self.lists)[self.category]
+
+    def others(self) -> list[Category]:
+        """Return the other categories of the same lists."""
+        return [each for each in load_categories(self.lists) if each.name != self.category]
 
 
 @dataclass(frozen=True)
@@ -75,10 +86,10 @@ def listed(doc_id: int, doc: dict[str, Any], prompt: str, where: str) -> Listed:
             f"{where}: the category is asked for after the list, so nothing can be counted while it is read. Name a "
             "run of a task that asks before it"
         )
-    category = _category(doc["category"], where)
+    lists = doc.get("lists") or DEFAULT_LISTS
+    asked = category(doc["category"], lists, where)
     words = tuple(doc["words"]) if isinstance(doc.get("words"), list) else _words_of(text, where)
-    if "template" not in doc and text != render(category.plural, words):
-        raise UserError(f"{where}: its prompt is not what this task's template makes of its words: {text[:80]!r}")
+    _check_template(doc, asked, words, where)
     at = prompt.rfind(text)
     if at < 0:
         raise UserError(
@@ -86,10 +97,10 @@ def listed(doc_id: int, doc: dict[str, Any], prompt: str, where: str) -> Listed:
             "not this template's"
         )
     spans = _spans(text, words, where)
-    if doc["count"] != sum(word in category.words for word in words):
+    if doc["count"] != sum(word in asked.words for word in words):
         raise UserError(f"{where}: its count is {doc['count']}, but the word lists say otherwise: other word lists?")
     return Listed(
-        doc_id, prompt, category.name, words, tuple((at + begin, at + end) for begin, end in spans), doc["count"]
+        doc_id, prompt, asked.name, words, tuple((at + begin, at + end) for begin, end in spans), doc["count"], lists
     )
 
 
@@ -102,7 +113,7 @@ def with_words(question: Listed, words: Sequence[str]) -> Listed:
         spans.append((length, length + len(word)))
         length += len(word)
         at = end
-    members = set(_category(question.category, "").words)
+    members = set(question.asked().words)
     return replace(
         question, prompt="".join(parts) + question.prompt[at:], words=tuple(words), spans=tuple(spans),
         count=sum(word in members for word in words),
@@ -132,7 +143,7 @@ def make_pairs(
             left["list of one word"] += 1
             continue
         index = rng.randrange(len(question.words) - 1)
-        member = question.words[index] in _category(question.category, "").words
+        member = question.words[index] in question.asked().words
         kinds = ["remove" if member else "add"]
         if rng.random() < controls:
             kinds.append("target" if member else "distractor")
@@ -150,11 +161,10 @@ def make_pairs(
 
 def _replaced(question: Listed, index: int, kind: str, tokens: Tokens, rng: random.Random) -> Listed | None:
     inside = kind in ("add", "target")
-    category = _category(question.category, "")
-    others = [each for each in load_categories() if each.name != category.name]
+    asked, others = question.asked(), question.others()
     before = list(tokens(question.prompt))
     for _ in range(TRIES):
-        word = rng.choice(category.words if inside else rng.choice(others).words)
+        word = rng.choice(asked.words if inside else rng.choice(others).words)
         if word in question.words:
             continue
         words = [*question.words[:index], word, *question.words[index + 1 :]]
@@ -164,11 +174,20 @@ def _replaced(question: Listed, index: int, kind: str, tokens: Tokens, rng: rand
     return None
 
 
-def _category(name: str, where: str) -> Category:
-    found = {category.name: category for category in load_categories()}
-    if name not in found:
-        raise UserError(f"{where}: no category {name!r} in the word lists. Is it a run of a category_counting task?")
-    return found[name]
+def _check_template(doc: dict[str, Any], asked: Category, words: Sequence[str], where: str) -> None:
+    """Raise a `UserError` unless the question is what its template, as it stands today, makes of its words."""
+    form = doc.get("format", DEFAULT_FORMAT)
+    if form not in FORMATS:
+        raise UserError(f"{where}: its list format {form!r} has no pairs. Those that have: {', '.join(FORMATS)}")
+    today = template_id("before", form)
+    if "template" in doc and doc["template"] != today:
+        raise UserError(
+            f"{where}: made with the template {doc['template']!r}, but today's is {today!r}. Make the task's data again"
+        )
+    if doc["prompt"] != render(asked.plural, words, "before", form):
+        raise UserError(
+            f"{where}: its prompt is not what this task's template makes of its words: {doc['prompt'][:80]!r}"
+        )
 
 
 def _words_of(text: str, where: str) -> tuple[str, ...]:

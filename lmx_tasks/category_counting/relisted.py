@@ -5,8 +5,8 @@ from __future__ import annotations
 import random
 from collections.abc import Collection, Sequence
 
-from lmx_tasks.category_counting.generate import load_categories
 from lmx_tasks.category_counting.pairs import Listed, with_words
+from lmx_tasks.category_counting.words import load_categories
 
 
 def relisted(
@@ -18,7 +18,7 @@ def relisted(
         half: draw from this half of each word list only, 0 or 1, so that words can be held out.
         avoid: words that may not come.
     """
-    pools = {category.name: _half(category.words, half) for category in load_categories()}
+    pools = {category.name: _half(category.words, half) for category in load_categories(question.lists)}
     others = [name for name in pools if name != question.category]
     words: list[str] = []
     for flag in flags:

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.full]
 
 DOCS = 7
 REPEATS = {"constraint_tiny": 1, "constraint50_repeats": 5}

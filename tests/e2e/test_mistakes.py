@@ -19,7 +19,7 @@ import pytest
 
 import lmx_tasks
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.full]
 
 TASKS = Path(lmx_tasks.__file__).parent
 DATA_DIR = json.dumps({"data_dir": "data"})

@@ -11,7 +11,7 @@ import pytest
 
 from tests.e2e.environments import ROOT, Environment, build_wheel
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.full]
 
 KINDS = ("task", "model", "metric", "decoder")
 

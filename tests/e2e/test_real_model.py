@@ -20,7 +20,7 @@ from lmx_models.methods.ar import AutoregressiveLM
 from lmx_models.zoo import catalogue
 from lmx_tasks.constraint50 import utils
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.full]
 
 MODEL = "smollm2-135m"
 PROMPTS = 20

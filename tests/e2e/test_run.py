@@ -61,6 +61,7 @@ def test_documents_and_seed_as_lm_eval_s_flags_name_them(tmp_path):
     assert (decoding["seed"], decoding["seed_from"]) == (7, "lm_eval's seed for torch (--seed)")
 
 
+@pytest.mark.full
 def test_thirty_kills_and_the_samples_of_an_unbroken_run(tmp_path):
     arguments = ["--model", "ar", "--model_args", "pretrained=tiny-oracle", "--tasks", "constraint50"]
     arguments += ["--batch_size", "4", *SAMPLED]
@@ -94,7 +95,14 @@ def test_thirty_kills_and_the_samples_of_an_unbroken_run(tmp_path):
     assert not list((tmp_path / "killed").rglob("*.part*"))
 
 
-@pytest.mark.parametrize(("how", "ignored"), [(signal.SIGINT, ()), (signal.SIGTERM, ()), (signal.SIGTERM, ("INT",))])
+@pytest.mark.parametrize(
+    ("how", "ignored"),
+    [
+        pytest.param(signal.SIGINT, (), marks=pytest.mark.full),
+        pytest.param(signal.SIGTERM, (), marks=pytest.mark.full),
+        (signal.SIGTERM, ("INT",)),
+    ],
+)
 def test_an_interrupted_run_says_how_to_go_on(tmp_path, how, ignored):
     """A shell's background jobs ignore SIGINT; SIGTERM must reach them all the same."""
     command = [*RUN, *TINY, "--limit", "30", *SAMPLED]
@@ -114,6 +122,7 @@ def test_an_interrupted_run_says_how_to_go_on(tmp_path, how, ignored):
     assert read_run(tmp_path / "results").manifest["texts_from_journal"] >= 2
 
 
+@pytest.mark.full
 def test_a_full_disk_loses_nothing_finished(tmp_path):
     limited = tmp_path / "limited.py"
     limited.write_text(
@@ -141,6 +150,7 @@ def test_a_full_disk_loses_nothing_finished(tmp_path):
     assert samples_of(tmp_path / "whole") == samples_of(tmp_path / "results")
 
 
+@pytest.mark.full
 def test_a_samples_file_whose_last_line_is_cut_is_no_result(tmp_path):
     """All lines are there and one does not end: neither a good exit status nor a manifest that hashes it."""
     limited = tmp_path / "limited.py"
@@ -168,6 +178,7 @@ def test_a_samples_file_whose_last_line_is_cut_is_no_result(tmp_path):
     assert not list((tmp_path / "cut").rglob("manifest_*"))
 
 
+@pytest.mark.full
 def test_two_runs_on_one_journal_at_once(tmp_path):
     command = [*RUN, *TINY, "--limit", "12", *SAMPLED, "--journal", "shared", "--output_path"]
     running = [

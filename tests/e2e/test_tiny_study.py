@@ -12,7 +12,7 @@ import yaml
 
 from tests.e2e.environments import ROOT
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.full]
 
 LIMIT = 4
 

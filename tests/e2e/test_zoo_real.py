@@ -10,7 +10,7 @@ import pytest
 
 from lmx_models.zoo import catalogue
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.full]
 
 
 @pytest.fixture(scope="module")

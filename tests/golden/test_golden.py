@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from lmx_metrics import counting, format_score, golden, overlap, structure, termination
+from lmx_metrics import count_parts, counting, format_score, golden, overlap, structure, termination, yes_no
 from lmx_metrics.math import scoring
 
 FOLDER = Path(__file__).parent
@@ -27,12 +27,32 @@ def score_counting(doc: dict[str, Any], text: str) -> dict[str, float]:
     return {"answer": -1 if answer is None else answer}  # -1: unparsed
 
 
+def score_membership(doc: dict[str, Any], text: str) -> dict[str, float]:
+    said = yes_no.parse_yes_no(text, doc["word"], doc["category"], doc["plural"])
+    return {"yes": -1 if said is None else float(said)}  # -1: unparsed
+
+
+def score_parts(doc: dict[str, Any], text: str) -> dict[str, float]:
+    found = count_parts.parse_parts(text, doc["parts"], doc["category"], doc["length"])
+    counts = found.counts or (-1,) * doc["parts"]
+    total = -1 if found.total is None else found.total
+    return {**{f"part_{place}": count for place, count in enumerate(counts, 1)}, "total": total}
+
+
+def score_length(doc: dict[str, Any], text: str) -> dict[str, float]:
+    answer = count_parts.parse_length(text)
+    return {"length": -1 if answer is None else answer}
+
+
 def score_overlap(doc: dict[str, Any], text: str) -> dict[str, float]:
     return overlap.score(text, doc["references"])
 
 
 SCORERS = {
     "category_counting": score_counting,
+    "counting_length": score_length,
+    "counting_membership": score_membership,
+    "counting_parts": score_parts,
     "constraint50": score_constraint50,
     "lmx_math": score_math,
     "overlap": score_overlap,
@@ -63,6 +83,10 @@ def test_there_are_cases_for_every_metric() -> None:
     answers = [case.expected["answer"] for case in cases["category_counting"]]
     assert len(answers) >= 120
     assert answers.count(-1) >= 60
+    for folder in ("counting_length", "counting_membership", "counting_parts"):
+        unparsed = sum(-1 in case.expected.values() for case in cases[folder])
+        assert unparsed >= 15, folder
+        assert len(cases[folder]) - unparsed >= 20, folder
     assert judged.count(1) >= 60
     assert judged.count(0) >= 300
 

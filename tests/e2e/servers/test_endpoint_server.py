@@ -245,6 +245,7 @@ def run_arguments(base, oracle, *more, limit=8, **settings):
     return [*arguments, "--batch_size", "2", "--limit", str(limit), *more]
 
 
+@pytest.mark.full
 def test_the_key_is_in_nothing_that_is_written(tmp_path):
     server = CompletionServer(TINY, key=KEY)
     proxy = FaultProxy(server.url, at_random(seed=1, rate=0.2))

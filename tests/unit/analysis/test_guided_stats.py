@@ -18,8 +18,7 @@ from lmx_analysis.guided_stats import measures
 from lmx_analysis.guided_stats.statistics import Base, Options, guided_statistics
 from lmx_cli.main import app
 from lmx_files.errors import UserError
-from lmx_models.zoo import catalogue
-from lmx_models.zoo.loading import load
+from lmx_probes import models
 from lmx_probes.attention import Reader
 from tests.unit.guided.guided_tools import answer, write_guided_run
 
@@ -39,6 +38,17 @@ def build(kind: str) -> Any:
             if "norm" in name:
                 weight.copy_(0.5 + torch.rand_like(weight))
     return model
+
+
+class Vocabulary:
+    """Stands for a tokenizer of all ids of a model."""
+
+    def get_vocab(self) -> dict[str, int]:
+        return {str(number): number for number in range(SHAPE["vocab_size"])}
+
+
+def reader_of(model: Any) -> Reader:
+    return Reader(models.probe(model, Vocabulary(), "made"))
 
 
 # The model by hand, in float64.
@@ -125,7 +135,7 @@ def expected(model: Any, ids: list[int]) -> dict[str, float]:
 def test_corrected_equals_the_model_by_hand(kind: str) -> None:
     """One forward over all tokens, next to a longer text in the batch, read at two positions."""
     model = build(kind)
-    _, reading = Reader(model).read([[*IDS, 1, 2, 3], IDS], [[0], [6, len(IDS) - 1]])
+    _, reading = reader_of(model).read([[*IDS, 1, 2, 3], IDS], [[0], [6, len(IDS) - 1]])
     for which, position in enumerate((6, len(IDS) - 1)):
         end = position + 1
         found = measures.token_measures(reading.logits[which]) | measures.corrected(
@@ -137,7 +147,7 @@ def test_corrected_equals_the_model_by_hand(kind: str) -> None:
 @pytest.mark.parametrize("kind", ["llama", "qwen3"])
 def test_seed_mode_has_the_published_flaws(kind: str) -> None:
     model = build(kind)
-    reading = Reader(model).read([IDS], [[0]])[0]
+    reading = reader_of(model).read([IDS], [[0]])[0]
     found = measures.seed(reading.query, reading.key, reading.visible, reading.scaling)
     n = len(IDS)
     assert found["interaction_strength"] == pytest.approx(1 / n)
@@ -156,7 +166,7 @@ def test_seed_mode_has_the_published_flaws(kind: str) -> None:
 
 
 def test_seed_mode_in_blocks_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    reading = Reader(build("llama")).read([IDS], [[0]])[0]
+    reading = reader_of(build("llama")).read([IDS], [[0]])[0]
     arguments = (reading.query, reading.key, reading.visible, reading.scaling)
     whole = measures.seed(*arguments)
     monkeypatch.setattr(measures, "BLOCK", 1)
@@ -167,14 +177,14 @@ def test_a_sliding_window_hides_keys() -> None:
     torch.manual_seed(0)
     windowed = {**SHAPE, "use_sliding_window": True, "sliding_window": 4, "max_window_layers": 0}
     model = Qwen3ForCausalLM(Qwen3Config(**windowed))
-    assert Reader(model).read([IDS], [[0]])[0].visible.sum(axis=1).tolist() == [1, 2, 3] + [4] * 9
+    assert reader_of(model).read([IDS], [[0]])[0].visible.sum(axis=1).tolist() == [1, 2, 3] + [4] * 9
 
 
 def test_attention_that_is_no_softmax_of_products_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     model = build("llama")
     for layer in model.model.layers:
         layer.self_attn.scaling = 0.1
-    Reader(model)  # another scaling is fine
+    reader_of(model)  # another scaling is fine
     original = Reader.read
 
     def other(self: Reader, *arguments: Any) -> Any:
@@ -182,7 +192,7 @@ def test_attention_that_is_no_softmax_of_products_is_refused(monkeypatch: pytest
 
     monkeypatch.setattr(Reader, "read", other)
     with pytest.raises(UserError, match="LlamaForCausalLM is not supported"):
-        Reader(model)
+        reader_of(model)
 
 
 def test_certain_and_uniform_distributions() -> None:
@@ -197,8 +207,8 @@ def test_certain_and_uniform_distributions() -> None:
 
 @pytest.fixture(scope="module")
 def tiny() -> Base:
-    model, tokenizer = load(catalogue.resolve("tiny-base"), "tiny-base", torch.float32, torch.device("cpu"))
-    return Base(model, tokenizer, "tiny-base", "shipped", Reader(model))
+    probe = models.load("tiny-base", device="cpu")
+    return Base(probe.model, probe.tokenizer, "tiny-base", "shipped", Reader(probe))
 
 
 @pytest.fixture
@@ -256,6 +266,22 @@ def test_command_writes_everything(run: Path, tmp_path: Path) -> None:
     assert manifest["base"]["name"] == "tiny-base"
     assert len(manifest["inputs"][0]["sha256"]) == 3
     assert len(pd.read_csv(output / "correlations.csv")) == 20
+
+
+def test_tables_are_made_again_without_a_model(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, again = tmp_path / "out", tmp_path / "again"
+    arguments = ["--no-plots", "--bootstrap", "200"]
+    CliRunner().invoke(app, ["guided-stats", str(run), "-o", str(first), *arguments, "--device", "cpu"])
+    monkeypatch.setattr("lmx_cli.analyses.guided._load", refuse)
+    outcome = CliRunner().invoke(app, ["guided-stats", str(first), "-o", str(again), *arguments])
+    assert outcome.exit_code == 0, outcome.exception
+    for file in first.iterdir():
+        assert (again / file.name).read_bytes() == file.read_bytes(), file.name
+    outcome = CliRunner().invoke(app, ["guided-stats", str(first), "-o", str(again), "--mode", "seed"])
+    assert isinstance(outcome.exception, UserError)
+    (first / "texts.parquet").write_bytes(b"PAR1")
+    outcome = CliRunner().invoke(app, ["guided-stats", str(first), "-o", str(again)])
+    assert "does not hold what lmx guided-stats measured" in str(outcome.exception)
 
 
 def test_seed_mode_by_command_gives_one_over_the_context(run: Path, tmp_path: Path) -> None:

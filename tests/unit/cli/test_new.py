@@ -68,6 +68,7 @@ def test_what_is_written_is_linted_and_formatted_whatever_the_name(kind: str, na
         assert done.returncode == 0, done.stdout
 
 
+@pytest.mark.full
 def test_what_is_written_is_typed_by_its_own_settings(run: Run, tmp_path: Path) -> None:
     run("decoder", "typed-plugin")  # `make lint` checks all four templates
     command = [sys.executable, "-m", "mypy", "--cache-dir", str(tmp_path / "cache"), "typed_plugin"]
@@ -166,6 +167,7 @@ def test_the_guide_shows_the_files_as_they_are_written(kind: str) -> None:
             assert part.strip("\n") in text, f"{path} as docs/extend.md shows it is not what `lmx new` writes:\n{part}"
 
 
+@pytest.mark.full
 def test_a_decoder_of_two_models_is_written_whole_linted_and_typed(run: Run, tmp_path: Path) -> None:
     for name in ("q", "a-name-of-thirty-letters-thats"):
         code, out, _ = run("decoder", name, "--two-models")

@@ -188,6 +188,7 @@ def test_another_tokenizer_is_refused(plugin: Any, tmp_path: Path) -> None:
         plugin(**{**PAIR, "amateur": str(folder)}, **SMALL)
 
 
+@pytest.mark.full
 def test_under_plain_lm_eval_it_runs_resumes_and_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     site = installed(tmp_path / "site", monkeypatch)
     discovery.find_plugins.cache_clear()

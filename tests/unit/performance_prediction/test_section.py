@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lmx_analysis.performance_prediction import section
+from lmx_analysis.performance_prediction.shown import section
 from tests.unit.performance_prediction.planted import planted
 from tests.unit.performance_prediction.test_train import results
 

@@ -12,9 +12,10 @@ import pandas as pd
 import pytest
 from sklearn.model_selection import train_test_split
 
-from lmx_analysis.performance_prediction import aggregate, output, protocols, train
+from lmx_analysis.performance_prediction import aggregate, protocols, train
 from lmx_analysis.performance_prediction.data import Score
 from lmx_analysis.performance_prediction.predictor import Kind, Tasks
+from lmx_analysis.performance_prediction.shown import output
 from lmx_files.errors import UserError
 from tests.unit.performance_prediction.planted import planted
 

@@ -34,6 +34,7 @@ def predictor(kind: str, models: dict[str, Path], checkpoints: Path | None = Non
 
 
 @pytest.mark.parametrize("kind", ["encoder", "lora"])
+@pytest.mark.full
 def test_a_planted_signal_is_learned(models: dict[str, Path], kind: str) -> None:
     train, scores = tools.tasks(240, 0, 0.9)
     dev, test = tools.tasks(30, 1, 0.9), tools.tasks(100, 2, 0.9)

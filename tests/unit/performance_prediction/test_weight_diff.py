@@ -206,6 +206,7 @@ print(before, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, "torch" in sys
 """
 
 
+@pytest.mark.full
 def test_memory_stays_below_two_files_of_weights(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     from safetensors.numpy import save_file as save

@@ -181,6 +181,7 @@ def test_without_defaults_plugins_remain(folders):
     assert "of_built_in" not in tasks.all_tasks
 
 
+@pytest.mark.full
 def test_naming_a_plugins_folder_again_makes_no_noise(folders, monkeypatch, caplog):
     made, manager_class = folders
     monkeypatch.setattr(logging.getLogger("lm_eval"), "propagate", True)

@@ -136,6 +136,7 @@ def can_import(task: str) -> bool:
     return all(importlib.util.find_spec(module) for module in EXTRAS.get(task, ()))
 
 
+@pytest.mark.full
 def test_everything_in_the_configs_runs_and_likelihoods_are_the_bases(run: Any, manager: TaskManager) -> None:
     group = manager.task_index["leaderboard"].cfg["task"]  # type: ignore[index]
     wanted = [task for task in config("ar").tasks if task != "leaderboard"]

@@ -19,6 +19,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.mark.parametrize("objective", ["wedlm", "mdlm", "bd3lm"])
+@pytest.mark.full
 def test_training_brings_the_loss_down(objective):
     tokenizer = build_tokenizer()
     spec = replace(

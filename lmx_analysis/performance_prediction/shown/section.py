@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import pandas as pd
 
-from lmx_analysis.performance_prediction import output
 from lmx_analysis.performance_prediction.aggregate import Result
+from lmx_analysis.performance_prediction.shown import output
 from lmx_analysis.sections import Picture, Section, Table, cells
 
 SETTINGS = 25

@@ -71,7 +71,7 @@ def files(results: Sequence[Result], plots: bool, level: float) -> dict[str, str
         "results.json": json_text(whole),
     }
     if plots:
-        from lmx_analysis.performance_prediction import plots as drawing
+        from lmx_analysis.performance_prediction.shown import plots as drawing
 
         found |= drawing.files(results, level)
     return found

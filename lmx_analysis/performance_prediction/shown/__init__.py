@@ -1,0 +1,1 @@
+"""How predictions are shown: tables and files, pictures, the section of the report."""
