@@ -8,13 +8,14 @@ from functools import partial
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy import stats
 
 from lmx_analysis.mediation.cells import Cells
 from lmx_analysis.stats import LEVEL, Interval, cluster_bootstrap, flip_statistics, max_t
 
 Floats = NDArray[np.float64]
 SHARES = {"proportion_mediated": "nie", "direct_share": "nde", "tie_share": "tie", "interaction_share": "interaction"}
-METHOD = "bootstrap-t over pairs"
+METHOD = "bootstrap-t over pairs, Fieller's where wider"
 LOW = 0.1
 """Pairs whose |TE| is below this share of the median one are counted as low: they weigh little in a ratio of means."""
 
@@ -30,7 +31,7 @@ class Settings:
 def table(cells: Cells, settings: Settings) -> pd.DataFrame:
     """Return one row a cell: mean effects, shares of the mean total effect with intervals, p and p over the grid.
 
-    Intervals are those of the bootstrap-t over pairs (a pair with all its cells is drawn or not). p tests whether the
+    Intervals: see `share_intervals`; a pair with all its cells is drawn or not. p tests whether the
     mean indirect effect is 0, by flips of the signs of pairs; `p_max_t` is corrected over all cells that are not marked
     (Westfall and Young, 1993). A share is a ratio of means, sum over pairs / sum of TE.
     """
@@ -45,7 +46,7 @@ def table(cells: Cells, settings: Settings) -> pd.DataFrame:
             partial(studied, effect=cells.effects[effect], te=cells.effects["te"]), groups, settings.resamples,
             settings.seed,
         )  # fmt: skip
-        intervals = share_intervals(draws)
+        intervals = share_intervals(draws, cells.effects[effect], cells.effects["te"])
         found[name] = draws[0, 0]
         found[f"{name}_low"] = [each.low for each in intervals]
         found[f"{name}_high"] = [each.high for each in intervals]
@@ -70,16 +71,23 @@ def studied(weights: Floats, effect: Floats, te: Floats) -> Floats:
         return np.stack([ratio, np.sqrt(np.maximum(squares, 0.0)) / np.abs(total)], axis=1)
 
 
-def share_intervals(draws: Floats) -> list[Interval]:
-    """Return the bootstrap-t interval of each cell from draws ``[1 + resamples, 2, cells]``; observed values first.
+def share_intervals(draws: Floats, effect: Floats, te: Floats) -> list[Interval]:
+    """Return the interval of each cell's share: the wider ends of the bootstrap-t and of Fieller's.
 
-    (draw - observed) / its standard error is free of the skewness that percentiles keep (P. Hall, The Bootstrap and
-    Edgeworth Expansion, 1992, section 3.3). Withheld where nothing varies or a draw is not defined.
+    Args:
+        draws: ``[1 + resamples, 2, cells]`` of `studied`; observed values first. effect, te: ``[pairs, cells]``.
+
+    Bootstrap-t: (draw - observed) / its standard error is free of the skewness that percentiles keep (P. Hall, The
+    Bootstrap and Edgeworth Expansion, 1992, section 3.3). With some dozen pairs it covers too rarely where a few of
+    them weigh much, and Fieller's (see `fieller`) too rarely where effects are skewed; both together do well in either
+    case (`benchmarks/studies/mediation_coverage.py`). Withheld where nothing varies, a draw is not defined or the mean
+    total effect may be 0.
     """
     (value, error), ratios, errors = draws[0], draws[1:, 0], draws[1:, 1]
     with np.errstate(divide="ignore", invalid="ignore"):
         t = (ratios - value) / errors
     tiny = 1e-9 * np.maximum(np.abs(value), 1e-3)
+    lower, upper = fieller(effect, te)
     found = []
     for cell in range(len(value)):
         drawn = t[:, cell]
@@ -87,11 +95,32 @@ def share_intervals(draws: Floats) -> list[Interval]:
             found.append(Interval.none("not defined in some resamples", METHOD, LEVEL))
         elif not error[cell] > tiny[cell] or not np.isfinite(drawn).all():
             found.append(Interval.none("all values are alike", METHOD, LEVEL))
+        elif not np.isfinite(lower[cell]):
+            found.append(Interval.none("the mean total effect may be 0", METHOD, LEVEL))
         else:
-            low, high = np.quantile(drawn, [(1 + LEVEL) / 2, (1 - LEVEL) / 2])
+            high, low = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
             ends = value[cell] - low * error[cell], value[cell] - high * error[cell]
-            found.append(Interval(float(ends[0]), float(ends[1]), LEVEL, METHOD))
+            found.append(
+                Interval(float(min(ends[0], lower[cell])), float(max(ends[1], upper[cell])), LEVEL, METHOD)
+            )  # fmt: skip
     return found
+
+
+def fieller(effect: Floats, te: Floats) -> tuple[Floats, Floats]:
+    """Return the ends ``[cells]`` of Fieller's interval of sum(effect) / sum(te); NaN where the mean of te may be 0.
+
+    All ratios r for which a t-test does not say that the mean of effect - r te differs from 0 (E. C. Fieller, Journal
+    of the Royal Statistical Society B 16, 1954, pages 175-185).
+    """
+    n = len(te)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        t2 = stats.t.ppf((1 + LEVEL) / 2, n - 1) ** 2 / n
+        above, below = effect.mean(axis=0), te.mean(axis=0)
+        shared = ((te - below) * (effect - above)).sum(axis=0) / (n - 1)
+        a = below**2 - t2 * te.var(axis=0, ddof=1)
+        b = below * above - t2 * shared
+        root = np.sqrt(np.maximum(b**2 - a * (above**2 - t2 * effect.var(axis=0, ddof=1)), 0.0))
+        return np.where(a > 0, (b - root) / a, np.nan), np.where(a > 0, (b + root) / a, np.nan)
 
 
 def _tested(cells: Cells, settings: Settings) -> tuple[list[float], list[float]]:

@@ -90,11 +90,14 @@ def _measure(
 def _analyse(output: Path, bootstrap: int, seed: int, plots: bool) -> None:
     from lmx_analysis.mediation import results
     from lmx_analysis.mediation.estimates import Settings
+    from lmx_analysis.mediation.section import section
     from lmx_analysis.tables import console, write_files
 
     study, tables = results.read(output)
     found = results.analyse(study, tables, Settings(bootstrap, seed))
-    write_files(output, results.files(found, tables, plots))
+    written = results.files(found, tables, plots)
+    write_files(output, written)
+    section(found["document"], found["cells"][found["main"]], written).write(output)
     screen = console()
     for line in found["document"]["conclusions"]:
         screen.print(f"- {line}", markup=False, highlight=False)

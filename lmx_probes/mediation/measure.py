@@ -109,8 +109,8 @@ def _identity(trial: Trial) -> list[Any]:
 
 def captured(patcher: Patcher, trials: Sequence[Trial], components: Collection[str]) -> Runs:
     """Return the runs of both texts of each trial."""
-    runs = patcher.capture([text for trial in trials for text in (trial.base, trial.source)], tuple(components))
-    return runs[::2], runs[1::2]
+    bases = patcher.capture([trial.base for trial in trials], tuple(components))
+    return bases, patcher.capture([trial.source for trial in trials], tuple(components), bases)
 
 
 def chunk_effects(

@@ -23,6 +23,7 @@ from lmx_probes.mediation.roles import ROLES
 from lmx_probes.mediation.screen import screen, screened, write_screen
 from lmx_probes.mediation.trials import Trial, encoder, trial_of
 from lmx_probes.patching.components import COMPONENTS
+from lmx_probes.patching.memory import keep_freed_memory
 from lmx_probes.patching.patch import Patcher
 from lmx_probes.patching.plain import check
 from lmx_tasks.category_counting.pairs import Listed, Pair, listed, make_pairs
@@ -195,6 +196,7 @@ def load_patcher(name: str, device: str | None, dtype: str) -> tuple[Patcher, An
     from lmx_models.zoo.loading import load
 
     logging.disable_progress_bar()
+    keep_freed_memory()
     resolved = catalogue.resolve(name)
     model, tokenizer = load(resolved, name, getattr(torch, dtype), torch.device(usable_device(device)))
     return Patcher(model), tokenizer, resolved.note

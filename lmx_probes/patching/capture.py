@@ -36,28 +36,56 @@ class Run:
         return self.activations[component][layer][list(positions)][:, columns]
 
 
-def capture(suffixes: Suffixes, texts: Sequence[Sequence[int]], components: Collection[str]) -> list[Run]:
+def capture(
+    suffixes: Suffixes, texts: Sequence[Sequence[int]], components: Collection[str], bases: Sequence[Run] = ()
+) -> list[Run]:
     """Run whole texts (token ids) in one forward and keep what patching needs.
 
     Args:
         components: which activations to keep, see `lmx_probes.patching.components`. ``residual`` always is.
+        bases: for each text a run that begins alike. What they share, all but the last token at most, is taken from
+            there and not computed again, so that it is equal bit for bit.
     """
-    order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
+    shared = [_shared(text, base) for text, base in zip(texts, bases, strict=True)] if bases else [0] * len(texts)
+    order = sorted(range(len(texts)), key=lambda i: (shared[i], len(texts[i])))
+    rows = [
+        Row(tuple(texts[i])[shared[i] :], shared[i], bases[i].keys, bases[i].values)
+        if shared[i]
+        else Row(tuple(texts[i]))
+        for i in order
+    ]
     wanted = [name for name in COMPONENTS if name == "residual" or name in components]
     seen: dict[str, list[Tensor]] = {name: [] for name in wanted}
     with torch.inference_mode(), _watched(suffixes, wanted, lambda name, value: seen[name].append(value)):
-        logits, keys, values = suffixes.forward([Row(tuple(texts[i])) for i in order], record=True)
+        logits, keys, values = suffixes.forward(rows, record=True)
     found: dict[int, Run] = {}
     begin = 0
     for row, i in enumerate(order):
-        part = slice(begin, begin + len(texts[i]))
+        part = slice(begin, begin + len(rows[row].tokens))
         begin = part.stop
-        activations = {name: [layer[part] for layer in layers] for name, layers in seen.items()}
+        n = shared[i]
+        old = bases[i] if n else None
+        activations = {
+            name: [_after(old and old.activations[name][layer][:n], each[part]) for layer, each in enumerate(layers)]
+            for name, layers in seen.items()
+        }
         found[i] = Run(
-            tuple(texts[i]), logits[row], tuple(k[:, part] for k in keys), tuple(v[:, part] for v in values),
+            tuple(texts[i]), logits[row],
+            tuple(_after(old and old.keys[layer][:, :n], each[:, part], 1) for layer, each in enumerate(keys)),
+            tuple(_after(old and old.values[layer][:, :n], each[:, part], 1) for layer, each in enumerate(values)),
             activations,
         )  # fmt: skip
     return [found[i] for i in range(len(texts))]
+
+
+def _shared(text: Sequence[int], base: Run) -> int:
+    """Return how many tokens both begin with, less than all of the text."""
+    most = min(len(text) - 1, len(base.tokens))
+    return next((i for i in range(most) if text[i] != base.tokens[i]), most)
+
+
+def _after(old: Tensor | None, new: Tensor, dim: int = 0) -> Tensor:
+    return new if old is None else torch.cat([old, new], dim=dim)
 
 
 @contextlib.contextmanager

@@ -21,8 +21,8 @@ from lmx_probes.patching.components import Sites, sites_of
 from lmx_probes.patching.suffix import Row, Suffixes
 
 Tensor = torch.Tensor
-TOKENS = 512
-"""Tokens of one forward of patched rows: what lies between two products then stays in a CPU's cache."""
+TOKENS = 1024
+"""Tokens of one forward of patched rows: enough to keep a CPU's cores busy, few enough for its caches."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,10 +72,16 @@ class Patcher:
         self.tokens = tokens
         self.landed = self.unchanged = 0
 
-    def capture(self, texts: Sequence[Sequence[int]], components: Sequence[str] = ("residual",)) -> list[Run]:
-        """Run whole texts and keep what patching these components needs."""
+    def capture(
+        self, texts: Sequence[Sequence[int]], components: Sequence[str] = ("residual",), bases: Sequence[Run] = ()
+    ) -> list[Run]:
+        """Run whole texts and keep what patching these components needs.
+
+        Args:
+            bases: for each text a run of the same components that begins alike; see `capture`.
+        """
         needed = {*components, "head"} if set(components) - {"residual"} else set(components)
-        return capture(self.suffixes, texts, needed)
+        return capture(self.suffixes, texts, needed, bases)
 
     @torch.inference_mode()
     def run(self, patches: Sequence[Patch], identical: bool = False, columns: Tensor | None = None) -> Tensor:
@@ -121,7 +127,15 @@ class Patcher:
         self, patches: Sequence[Patch], todo: list[tuple[int, Tensor]], layer: int
     ) -> Iterator[list[tuple[int, Tensor]]]:
         """Yield runs that fit one forward, those of the same start and length together."""
-        todo.sort(key=lambda each: (self._start(patches[each[0]], layer), len(patches[each[0]].base.tokens), each[0]))
+        bases: dict[int, int] = {}  # rows of one base follow each other, for attention reads its keys once
+        for i, _ in todo:
+            bases.setdefault(id(patches[i].base), len(bases))
+
+        def place(each: tuple[int, Tensor]) -> tuple[int, int, int, int]:
+            patch = patches[each[0]]
+            return self._start(patch, layer), len(patch.base.tokens), bases[id(patch.base)], each[0]
+
+        todo.sort(key=place)
         batch: list[tuple[int, Tensor]] = []
         total = 0
         for each in todo:

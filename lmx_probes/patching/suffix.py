@@ -16,10 +16,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-import torch.nn.functional as F  # noqa: N812
 from transformers import AttentionInterface
 
 from lmx_models.engine.slot_attention import attention_by, configs_of
+from lmx_probes.patching.attend import attend, beside, beside_fits, whole
 from lmx_probes.patching.components import Sites
 
 NAME = "lmx_suffix"
@@ -224,49 +224,25 @@ def suffix_attention(
     begin_q = 0
     for begin, rows in state.groups:
         n, start = len(rows[0].tokens), rows[0].start
-        k = _whole(key, begin, rows, n, start, layer, "keys")
-        v = _whole(value, begin, rows, n, start, layer, "values")
+        k, v = (_own(tensor, begin, len(rows), n) for tensor in (key, value))
         queries = 1 if state.narrow == "last" else n
         end_q = begin_q + len(rows) * queries
-        q = query[0, :, begin_q:end_q].reshape(query.shape[1], len(rows), queries, query.shape[3]).transpose(0, 1)
-        o = _attend(q, k, v, scaling, sliding_window, softcap)
+        q = _own(query, begin_q, len(rows), queries)
+        if beside_fits(q, v, start, sliding_window, softcap):
+            before = [(row.keys[layer][:, :start], row.values[layer][:, :start]) for row in rows]
+            o = beside(q, k, v, before, scaling)
+        else:
+            k, v = (whole(own, rows, start, layer, name) for own, name in ((k, "keys"), (v, "values")))
+            o = attend(q, k, v, scaling, sliding_window, softcap)
         out[begin_q:end_q] = o.transpose(1, 2).flatten(0, 1)
         begin_q = end_q
     return out.unsqueeze(0), None
 
 
-def _whole(own: Tensor, begin: int, rows: list[Row], n: int, start: int, layer: int, name: str) -> Tensor:
-    """Return keys or values of whole texts, ``[rows, key heads, start + n, dim]``."""
-    part = own[0, :, begin : begin + len(rows) * n].reshape(own.shape[1], len(rows), n, own.shape[3]).transpose(0, 1)
-    if not start:
-        return part
-    before = torch.stack([getattr(row, name)[layer][:, :start] for row in rows])
-    return torch.cat([before, part], dim=2)
-
-
-def _attend(
-    q: Tensor, k: Tensor, v: Tensor, scaling: float | None, window: int | None, softcap: float | None
-) -> Tensor:
-    """Return ``[rows, heads, queries, dim]``: causal attention of the last `queries` positions of each text."""
-    rows, heads, n, dim = q.shape
-    length, shared = k.shape[2], heads // k.shape[1]
-    if n == length and n > 1 and window is None and softcap is None:
-        return F.scaled_dot_product_attention(q, k, v, is_causal=True, scale=scaling, enable_gqa=shared > 1)
-    own = torch.arange(length - n, length, device=q.device)[:, None]
-    slot = torch.arange(length, device=q.device)
-    mask = slot <= own
-    if window is not None:
-        mask = mask & (slot > own - window)
-    # Heads that share keys become further queries of one head, so that no key is copied.
-    q = q.reshape(rows, k.shape[1], shared * n, dim)
-    mask = mask.repeat(shared, 1)
-    if softcap is None:
-        o = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=scaling)
-    else:
-        scores = q @ k.transpose(-1, -2) * (scaling if scaling is not None else dim**-0.5)
-        scores = (torch.tanh(scores / softcap) * softcap).masked_fill(~mask, float("-inf"))
-        o = torch.softmax(scores.float(), dim=-1).to(q.dtype) @ v
-    return o.reshape(rows, heads, n, -1)
+def _own(flat: Tensor, begin: int, rows: int, n: int) -> Tensor:
+    """Return ``[rows, heads, n, dim]`` of a flat batch ``[1, heads, tokens, dim]``."""
+    part = flat[0, :, begin : begin + rows * n]
+    return part.reshape(flat.shape[1], rows, n, flat.shape[3]).transpose(0, 1)
 
 
 AttentionInterface.register(NAME, suffix_attention)

@@ -2,32 +2,48 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from lmx_analysis.mediation.cells import ALL, CONTROL, OUTPUT, OWN, Cells, cells_of, marks_of
-from lmx_analysis.mediation.estimates import Settings, low_pairs, table
+from lmx_analysis.mediation.estimates import Settings, low_pairs, share_intervals, studied, table
 from lmx_analysis.mediation.probe import probes
 from lmx_analysis.mediation.results import by_layer, conclusions
+from lmx_analysis.stats import cluster_bootstrap
 
 
-def made_cells(pairs, sets, share, rng, skewed=False):
-    """Return `sets` cells, each an independent data set with this true share."""
-    te = rng.gamma(2.0, 2.0, (pairs, sets)) if skewed else rng.normal(5.0, 2.0, (pairs, sets))
-    nie = share * te + rng.normal(0.0, 1.5, (pairs, sets)) * (te / 4 if skewed else 1.0)
+def made_cells(pairs, sets, share, rng, kind="normal"):
+    """Return `sets` cells, each an independent data set with this true share.
+
+    Kinds: ``normal``; ``heavy``, a few pairs weigh much; ``skewed``, and their effects are skewed too.
+    """
+    te = rng.normal(5.0, 2.0, (pairs, sets)) if kind == "normal" else rng.gamma(2.0, 2.0, (pairs, sets))
+    noise = rng.exponential(1.0, (pairs, sets)) - 1.0 if kind == "skewed" else rng.normal(0.0, 1.5, (pairs, sets))
+    nie = share * te + noise * (1.0 if kind == "normal" else te / 4)
     nde = (1 - share) * te + rng.normal(0.0, 1.0, (pairs, sets))
     effects = {"te": te, "nie": nie, "nde": nde, "tie": te - nde, "interaction": te - nde - nie}
     index = pd.DataFrame({"component": "residual", "layer": np.arange(sets), "head": -1, "role": "later_separator"})
     return Cells(index, effects, np.ones((pairs, sets)), np.arange(pairs), [""] * sets)
 
 
-@pytest.mark.parametrize(("pairs", "skewed"), [(80, False), (150, True)])
-def test_intervals_of_the_proportion_cover_it_in_93_to_97_percent_of_500_sets(pairs, skewed):
-    cells = made_cells(pairs, 500, 0.4, np.random.default_rng(3), skewed)
-    found = table(cells, Settings(1000, 1))
-    covered = (found["proportion_mediated_low"] <= 0.4) & (found["proportion_mediated_high"] >= 0.4)
-    assert 0.93 <= covered.mean() <= 0.97
+@pytest.mark.parametrize("kind", ["normal", "heavy", "skewed"])
+@pytest.mark.parametrize("pairs", [15, 30, 80])
+def test_intervals_of_the_proportion_cover_it_in_93_to_97_percent_of_2000_sets(pairs, kind):
+    cells = made_cells(pairs, 2000, 0.4, np.random.default_rng(3), kind)
+    effect, te = cells.effects["nie"], cells.effects["te"]
+    draws = cluster_bootstrap(partial(studied, effect=effect, te=te), cells.pairs, 300, 1)
+    found = share_intervals(draws, effect, te)
+    assert 0.93 <= np.mean([each.low <= 0.4 <= each.high for each in found]) <= 0.97
+
+
+def test_intervals_are_withheld_where_the_total_effect_may_be_nothing():
+    cells = made_cells(20, 3, 0.4, np.random.default_rng(3))
+    cells.effects["te"][:] -= cells.effects["te"].mean(axis=0)
+    cells.effects["te"][:] += 1e-3
+    assert table(cells, Settings(200, 1))["proportion_mediated_low"].isna().all()
 
 
 @pytest.mark.full

@@ -14,12 +14,15 @@ import pytest
 
 from lmx_analysis.mediation import results
 from lmx_analysis.mediation.estimates import Settings
+from lmx_analysis.report import write_report
+from lmx_analysis.sections import read_section
 from lmx_cli.analyses.mediate import mediate
 from lmx_files.errors import UserError
 from lmx_files.runs.folders import read_run
 from lmx_probes.mediation import study
 from lmx_tasks.category_counting import generate
 from tests.unit.mediation.counting_run import TASK, write_run
+from tests.unit.report.test_sections import studies
 
 
 def options(**given):
@@ -59,6 +62,24 @@ def test_the_files_of_a_study(finished):
         assert layer["role"] not in ("all", "before")
     assert found["controls"]["self_patch_largest_change"] < 1e-4
     assert found["controls"]["position_before_the_word_largest_share"] == 0.0
+
+
+def test_the_report_shows_a_study_without_cells_by_construction(finished, tmp_path):
+    section = read_section(finished / "report_section.json")
+    assert section.analysis == "mediate"
+    shown = {picture.file for picture in section.pictures}
+    assert {"map_residual.png", "map_heads.png", "layer_importance_residual.png"} <= shown
+    assert all((finished / name).is_file() for name in shown)
+    tables = {table.title: table for table in section.tables}
+    cells = pd.read_parquet(finished / "cells_all.parquet")
+    marked = set(map(tuple, cells.loc[cells["by_construction"] != "", ["component", "layer", "role"]].to_numpy()))
+    strongest = tables["Strongest cells"].rows
+    assert strongest
+    assert not marked & {(row[0], row[1], str(row[3]).replace(" ", "_")) for row in strongest}
+    assert sum(row[1] for row in tables["Cells that say nothing"].rows) == (cells["by_construction"] != "").sum()
+    (shown,) = studies(write_report([finished], tmp_path / "report.html"))
+    assert shown["title"] == section.title
+    assert len(shown["pictures"]) == len(section.pictures)
 
 
 def test_identities_hold_in_every_row(finished):

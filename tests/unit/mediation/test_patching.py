@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from lmx_files.errors import UserError
+from lmx_probes.patching import attend, suffix
 from lmx_probes.patching.components import COMPONENTS, sites_of
 from lmx_probes.patching.patch import Patch, Patcher, PatchError, patch_from
 from lmx_probes.patching.plain import check, plain_forward
@@ -52,6 +53,40 @@ def test_rows_of_a_batch_do_not_see_each_other(shape):
     together = patcher.run(patches)
     apart = torch.cat([Patcher(model(shape)).run([patch]) for patch in patches])
     assert float((together - apart).abs().max()) < 1e-5
+
+
+@pytest.mark.parametrize("shape", ["llama", "qwen3", "gpt2"])
+def test_both_forms_of_attention_give_the_same(shape, monkeypatch):
+    """Rows with few tokens read their base's keys where they lie; with many, a copy that stands before their own."""
+    patcher = Patcher(model(shape))
+    patches = [patch for patch in all_patches(patcher) if patch.positions[0] > 5]
+    assert len({len(patch.base.tokens) - patch.positions[0] for patch in patches}) == 2  # one token, and several
+    joined = patcher.run(patches)
+    used = []
+    monkeypatch.setattr(attend, "SHORT", 0)
+    monkeypatch.setattr(suffix, "beside", lambda *_: used.append(1))
+    copied = patcher.run(patches)
+    assert not used
+    assert float((joined - copied).abs().max()) < 2e-6
+    assert float((joined - patches[0].base.logits).abs().max()) > 1e-3
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_source_computed_from_where_it_differs_is_the_same(shape):
+    patcher = Patcher(model(shape))
+    whole, same = texts(2, LENGTH)
+    other = [*whole[:6], 50, *whole[7:9], 60, *whole[10:]]
+    bases = patcher.capture([whole, same], COMPONENTS)
+    found = patcher.capture([other, same], COMPONENTS, bases)
+    plain = patcher.capture([other, same], COMPONENTS)
+    for ours, theirs, base in zip(found, plain, bases, strict=True):
+        assert float((ours.logits - theirs.logits).abs().max()) < 1e-5
+        for component in COMPONENTS:
+            for layer in range(patcher.sites.layers):
+                mine, whole_run = ours.activations[component][layer], theirs.activations[component][layer]
+                assert mine.shape == whole_run.shape
+                assert torch.allclose(mine, whole_run, atol=1e-5)
+                assert torch.equal(mine[:6], base.activations[component][layer][:6])
 
 
 def test_texts_of_unequal_length_share_a_forward():
