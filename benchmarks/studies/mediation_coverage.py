@@ -35,9 +35,8 @@ def main() -> None:
     parser.add_argument("--sets", type=int, default=2_000)
     parser.add_argument("--draws", type=int, default=600)
     args = parser.parse_args()
-    print(
-        f"{args.sets} data sets, {args.draws} draws\n{'data':10}{'pairs':>6}{'bootstrap-t':>13}{'Fieller':>10}{'both':>8}"
-    )
+    print(f"{args.sets} data sets, {args.draws} draws")
+    print(f"{'data':10}{'pairs':>6}{'bootstrap-t':>13}{'Fieller':>10}{'both':>8}")
     for kind in ("normal", "heavy", "skewed"):
         for pairs in (15, 30, 80):
             nie, te = drawn(kind, pairs, args.sets, np.random.default_rng(7))

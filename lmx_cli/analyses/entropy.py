@@ -40,6 +40,7 @@ class SeveralValues(TyperCommand):
         return super().parse_args(ctx, made)
 
 
+# long: a parameter an option
 def entropy(
     source: Annotated[Path | None, typer.Argument(help=f"{INPUT} Left out: prompts that come with lmx.")] = None,
     models: Annotated[

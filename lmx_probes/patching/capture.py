@@ -66,13 +66,16 @@ def capture(
         n = shared[i]
         old = bases[i] if n else None
         activations = {
-            name: [_after(old and old.activations[name][layer][:n], each[part]) for layer, each in enumerate(layers)]
+            name: [
+                _after(old.activations[name][layer][:n] if old else None, each[part])
+                for layer, each in enumerate(layers)
+            ]
             for name, layers in seen.items()
         }
         found[i] = Run(
             tuple(texts[i]), logits[row],
-            tuple(_after(old and old.keys[layer][:, :n], each[:, part], 1) for layer, each in enumerate(keys)),
-            tuple(_after(old and old.values[layer][:, :n], each[:, part], 1) for layer, each in enumerate(values)),
+            tuple(_after(old.keys[layer][:, :n] if old else None, each[:, part], 1) for layer, each in enumerate(keys)),
+            tuple(_after(old.values[layer][:, :n] if old else None, each[:, part], 1) for layer, each in enumerate(values)),
             activations,
         )  # fmt: skip
     return [found[i] for i in range(len(texts))]
