@@ -72,12 +72,11 @@ def capture(
             ]
             for name, layers in seen.items()
         }
-        found[i] = Run(
-            tuple(texts[i]), logits[row],
-            tuple(_after(old.keys[layer][:, :n] if old else None, each[:, part], 1) for layer, each in enumerate(keys)),
-            tuple(_after(old.values[layer][:, :n] if old else None, each[:, part], 1) for layer, each in enumerate(values)),
-            activations,
-        )  # fmt: skip
+        keys_of, values_of = (
+            tuple(_after(before[layer][:, :n] if before else None, each[:, part], 1) for layer, each in enumerate(now))
+            for before, now in ((old.keys if old else None, keys), (old.values if old else None, values))
+        )
+        found[i] = Run(tuple(texts[i]), logits[row], keys_of, values_of, activations)
     return [found[i] for i in range(len(texts))]
 
 
