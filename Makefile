@@ -21,12 +21,12 @@ $(STAMP): pyproject.toml constraints.txt
 # Test processes at once, each with one thread of torch's.
 JOBS ?= 2
 
-# The suite, with installs and the real small model; thirteen minutes on two cores. The tests of a file stay together, for
-# they share what the file has set up.
+# The suite; seven minutes on two cores. The tests of a file stay together, for they share what the file has set up.
 test: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m 'not full'
 
-# The same and the thorough tests that a developer need not run at each change: fuzzing, long simulations, attacks.
+# The same and the thorough tests that a developer need not run at each change: fuzzing, long simulations, attacks, installs,
+# the real small model.
 test-full: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 

@@ -65,14 +65,14 @@ class Table(_Part):
 
 
 class Picture(_Part):
-    """A picture: the name of a PNG file in the section's folder, and what it shows, in words too."""
+    """A picture: a PNG file in the section's folder or below it (``figures/x.png``), and what it shows, in words."""
 
     file: Short
     caption: Text
 
     @model_validator(mode="after")
     def _name(self) -> Picture:
-        if not is_plain_name(self.file) or not self.file.lower().endswith(".png"):
+        if not all(map(is_plain_name, self.file.split("/"))) or not self.file.lower().endswith(".png"):
             raise ValueError(f"{self.file!r} is not the name of a PNG file in the section's folder")
         return self
 

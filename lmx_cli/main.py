@@ -9,7 +9,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
-from lmx_cli import data, guide, listing, models, new, plugins, run, sweep
+from lmx_cli import counting, data, guide, listing, models, new, plugins, run, sweep
 from lmx_cli.analyses import compare, entropy, guided, mediate, perfpred, report
 from lmx_cli.rescore import command
 from lmx_files.errors import UserError, unknown
@@ -55,6 +55,7 @@ app.command("new")(new.new)
 app.command("sweep")(sweep.sweep)
 app.add_typer(models.build(Commands), name="models")
 app.add_typer(data.build(Commands), name="data")
+app.add_typer(counting.build(Commands), name="counting")
 app.add_typer(perfpred.build_app(Commands), name="perfpred")
 
 

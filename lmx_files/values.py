@@ -117,3 +117,18 @@ def _whole(value: Any) -> int | None:
         return value
     number = float(value)
     return int(number) if number.is_integer() and abs(number) <= _EXACT else None
+
+
+def whole_numbers(text: str, option: str) -> tuple[int, ...]:
+    """Return the numbers of a list such as ``0,3`` or a range such as ``0-11``, none twice, in the given order.
+
+    Raises:
+        UserError: it is neither, or goes beyond 99,999.
+    """
+    found: list[int] = []
+    for part in filter(None, (each.strip() for each in text.split(","))):
+        match = re.fullmatch(r"([0-9]{1,5})(?:-([0-9]{1,5}))?", part)
+        if match is None:
+            raise UserError(f"{option} {text!r}: give numbers with commas or a range, e.g. 0,3 or 0-11")
+        found += range(int(match[1]), int(match[2] or match[1]) + 1)
+    return tuple(dict.fromkeys(found))

@@ -44,6 +44,24 @@ _ECHO = re.compile(r"^[^.!?\n]*\?\s*")
 """The question, said again."""
 _UNSURE = re.compile(r"\b(?:if|whether|unless|suppose|maybe|perhaps|might|could|depends?)\b", re.IGNORECASE)
 _NOT = r"(?:not|n['’]t|never|no longer|neither|hardly)"
+_KIND, _WORD = "⟨kind⟩", "⟨word⟩"
+_ABOUT = rf"(?:{_WORD}|\b(?:it|they|this|that|these|those))(?:\s+(?:word|words|item))?"
+_ADVERBS = (
+    r"(?:\s+(?:indeed|definitely|certainly|clearly|generally|usually|commonly|actually|also|technically|really))*"
+)
+_LINK = (
+    r"(?:\s+(?:considered|classified|regarded|called|known)(?:\s+as)?(?:\s+to\s+be)?)?"
+    r"(?:\s+(?:an?|the|one\s+of\s+the|some))?"
+    r"(?:\s+(?:type|kind|sort|form|example|species|variety|member)s?\s+of(?:\s+(?:an?|the))?)?"
+    r"(?:\s+(?!not\b|and\b|or\b|but\b)[\w-]+)??"
+)
+_DENIED = re.compile(
+    rf"{_ABOUT}\s*(?:is|are|['’]s|['’]re|would be|was)?\s*{_NOT}\b{_ADVERBS}{_LINK}\s+{_KIND}"
+    rf"|{_ABOUT}\s*(?:is|are)n['’]t{_ADVERBS}{_LINK}\s+{_KIND}"
+    rf"|(?:^|,|\bbut)\s*{_NOT}(?!\s+(?:only|just)\b){_LINK}\s+{_KIND}",
+    re.IGNORECASE,
+)
+_ASSERTED = re.compile(rf"{_ABOUT}(?:\s*(?:is|are|was)|['’]s|['’]re)\b{_ADVERBS}{_LINK}\s+{_KIND}", re.IGNORECASE)
 
 
 def parse_yes_no(text: str, word: str = "", category: str = "", plural: str = "") -> bool | None:
@@ -105,32 +123,20 @@ def _of_lines(answer: str) -> set[bool]:
 
 
 def _statements(answer: str, word: str, category: str, plural: str) -> set[bool]:
-    """Return what sentences say of the word and the category."""
+    """Return what sentences say of the word and the category, which stand as `_WORD` and `_KIND` in the patterns."""
     if not category:
         return set()
-    kind = "|".join(re.escape(name) for name in sorted({category, plural or f"{category}s"}, key=len, reverse=True))
-    kind = rf"(?:{kind})\b(?!\s*[-'’]\w)"
-    who = "|".join([*([rf"{re.escape(word)}(?:e?s)?"] if word else []), "it", "they", "this", "that", "these", "those"])
-    about = rf"\b(?:{who})(?:\s+(?:word|words|item))?"
-    adverbs = (
-        r"(?:\s+(?:indeed|definitely|certainly|clearly|generally|usually|commonly|actually|also|technically|really))*"
-    )
-    link = (
-        r"(?:\s+(?:considered|classified|regarded|called|known)(?:\s+as)?(?:\s+to\s+be)?)?(?:\s+(?:an?|the|one\s+of\s+the|some))?"
-        r"(?:\s+(?:type|kind|sort|form|example|species|variety|member)s?\s+of(?:\s+(?:an?|the))?)?(?:\s+(?!not\b|and\b|or\b|but\b)[\w-]+)??"
-    )
-    negated = re.compile(
-        rf"{about}\s*(?:is|are|['’]s|['’]re|would be|was)?\s*{_NOT}\b{adverbs}{link}\s+{kind}"
-        rf"|{about}\s*(?:is|are)n['’]t{adverbs}{link}\s+{kind}|(?:^|,|\bbut)\s*{_NOT}(?!\s+(?:only|just)\b){link}\s+{kind}",
-        re.IGNORECASE,
-    )
-    asserted = re.compile(rf"{about}(?:\s*(?:is|are|was)|['’]s|['’]re)\b{adverbs}{link}\s+{kind}", re.IGNORECASE)
+    text = answer
+    for name in sorted({category, plural or f"{category}s"}, key=len, reverse=True):
+        text = re.sub(rf"(?<!\w){re.escape(name)}(?!\w|[-'’]\w|\s+-)", _KIND, text, flags=re.IGNORECASE)
+    if word:
+        text = re.sub(rf"(?<!\w){re.escape(word)}(?:e?s)?(?!\w)", _WORD, text, flags=re.IGNORECASE)
     found = set()
-    for sentence in re.split(r"(?<=[.!?])\s|\n", answer):
-        if sentence.rstrip().endswith("?") or _UNSURE.search(sentence):
+    for sentence in re.split(r"(?<=[.!?])\s|\n", text):
+        if _KIND not in sentence or sentence.rstrip().endswith("?") or _UNSURE.search(sentence):
             continue
-        if negated.search(sentence):
+        if _DENIED.search(sentence):
             found.add(False)
-        elif asserted.search(sentence):
+        elif _ASSERTED.search(sentence):
             found.add(True)
     return found

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import torch
 
+from lmx_models.core import distributions
 from lmx_models.core.distributions import COLUMNS, NotFiniteError, token_scores
 from lmx_probes.heads import Head
 
@@ -60,6 +61,13 @@ def compare(a: torch.Tensor, b: torch.Tensor, targets: torch.Tensor) -> dict[str
     Args:
         a, b: logits ``[positions, vocabulary]``. targets: ids ``[positions]``.
     """
+    rows = max(1, distributions.CACHED_BYTES // (8 * a.shape[1])) if a.device.type == "cpu" else max(1, len(a))
+    cuts = range(0, max(1, len(a)), rows)  # on a CPU so few that a row stays in the core's cache
+    parts = [_compare(a[i : i + rows], b[i : i + rows], targets[i : i + rows]) for i in cuts]
+    return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+
+
+def _compare(a: torch.Tensor, b: torch.Tensor, targets: torch.Tensor) -> dict[str, torch.Tensor]:
     log_a, log_b = (torch.log_softmax(z.double(), -1) for z in (a, b))
     p, q = log_a.exp(), log_b.exp()
     gap = log_a - log_b
@@ -77,9 +85,13 @@ def compare(a: torch.Tensor, b: torch.Tensor, targets: torch.Tensor) -> dict[str
         "surprisal_a": -log_a.gather(1, at)[:, 0],
         "surprisal_b": -log_b.gather(1, at)[:, 0],
         "same_top": (top_a == top_b)[:, 0],
-        "rank_a_in_b": (b > b.gather(1, top_a)).sum(-1) + 1,
-        "rank_b_in_a": (a > a.gather(1, top_b)).sum(-1) + 1,
+        "rank_a_in_b": _higher(b, b.gather(1, top_a)) + 1,
+        "rank_b_in_a": _higher(a, a.gather(1, top_b)) + 1,
     }
+
+
+def _higher(logits: torch.Tensor, than: torch.Tensor) -> torch.Tensor:
+    return torch.gt(logits, than, out=torch.empty_like(logits)).sum(-1).long()
 
 
 _LOG2 = 0.6931471805599453

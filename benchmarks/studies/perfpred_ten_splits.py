@@ -83,12 +83,14 @@ def main() -> None:
     parser.add_argument("--only", choices=["minilm", "roberta"])
     parser.add_argument("--epochs", type=int, help="instead of 5 (all-MiniLM) and 10")
     parser.add_argument("--max_tokens", type=int, default=128, help="of a definition")
+    parser.add_argument("--learning_rate", type=float, help="instead of 5e-5 (all-MiniLM) and 5e-4")
     parser.add_argument("--shuffled", action="store_true")
     chosen = parser.parse_args()
     rows = data.read(chosen.data)
     shape = roberta(chosen.output / "roberta_shaped", sorted({row.definition for row in rows}))
     rows = shuffled(rows) if chosen.shuffled else rows
-    own = {"max_tokens": chosen.max_tokens} | ({"epochs": chosen.epochs} if chosen.epochs else {})
+    own: dict[str, Any] = {"max_tokens": chosen.max_tokens} | ({"epochs": chosen.epochs} if chosen.epochs else {})
+    own |= {"learning_rate": chosen.learning_rate} if chosen.learning_rate else {}
     kinds: dict[str, dict[str, Any]] = {"minilm": MINILM, "roberta": ROBERTA | {"model": str(shape.resolve())}}
     for name, settings in kinds.items():
         if chosen.only in (None, name):

@@ -36,7 +36,7 @@ def overview(found: Measurement) -> list[dict[str, Any]]:
                 "mean_surprisal": float(table["surprisal"].mean()),
                 "perplexity": math.exp(min(700.0, float(table["surprisal"].mean()))),
                 "bits_per_byte": float(table["surprisal"].sum()) / math.log(2) / size if size else math.nan,
-                "top_token_share": float((table["rank"] == 1).mean()),
+                "top_token_share": float((table["rank"] == 1).mean()) if table["rank"].notna().all() else math.nan,
             }
         )
     return rows

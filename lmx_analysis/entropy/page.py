@@ -78,7 +78,7 @@ def _spans(tokens: pd.DataFrame, edges: Any, fork: float) -> Iterator[str]:
     columns = ("next_token", "entropy", "probability_of_next_token", "rank")
     for shade, (token, entropy, p, rank) in zip(shades, tokens[list(columns)].itertuples(index=False), strict=True):
         classes = f"h{shade}" + (" fork" if entropy >= fork else "")
-        about = f"H {entropy:.3f}, p {p:.4f}, rank {rank}"
+        about = f"H {entropy:.3f}, p {p:.4f}" + ("" if pd.isna(rank) else f", rank {int(rank)}")
         yield f'<span class="{classes}" title="{about}">{html.escape(str(token))}</span>'
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from rich.table import Table
 
 from lmx_analysis import tables
-from lmx_analysis.entropy import divergence, figures, forking, groups, page, study, testing
+from lmx_analysis.entropy import divergence, figures, forking, groups, page, section, study, testing
 from lmx_analysis.entropy.load import Measurement, load
 from lmx_analysis.entropy.overview import overview
 from lmx_files import atomic, csv
@@ -65,6 +65,7 @@ def write(
     if plots:
         atomic.write_files(folder / "figures", pictures, "--output_dir")
     atomic.write_files(folder, {"report.html": page.page(found, made, pictures, experiment)}, "--output_dir")
+    section.section(found, made, pictures, experiment).write(folder)
     return found, made
 
 

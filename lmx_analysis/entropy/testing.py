@@ -26,7 +26,9 @@ Floats = NDArray[np.float64]
 
 def text_means(found: Measurement, name: str) -> pd.DataFrame:
     """Return the mean of each measure over each text's tokens, by text."""
-    return found.tokens[name].groupby("text", sort=True)[list(MEASURES)].mean()
+    table = found.tokens[name]
+    known = [measure for measure in MEASURES if table[measure].notna().all()]  # a run may have recorded some of them
+    return table.groupby("text", sort=True)[known].mean()
 
 
 def between_models(found: Measurement, resamples: int = 10_000, seed: int = 1234) -> list[dict[str, Any]]:
@@ -40,12 +42,13 @@ def between_models(found: Measurement, resamples: int = 10_000, seed: int = 1234
         both = means[a].index.intersection(means[b].index)
         if len(both) < 2:
             continue
+        measures = [measure for measure in means[a].columns if measure in means[b].columns]
         clusters = found.documents(a)[both.to_numpy()]
         several = len(set(clusters.tolist())) < len(clusters)
         numbered = np.unique(clusters, return_inverse=True)[1] if several else None
         tested = compare_columns(
-            means[a].loc[both].to_numpy(), means[b].loc[both].to_numpy(), numbered,
-            rate=[False] * len(MEASURES), resamples=resamples, seed=seed,
+            means[a].loc[both, measures].to_numpy(), means[b].loc[both, measures].to_numpy(), numbered,
+            rate=[False] * len(measures), resamples=resamples, seed=seed,
         )  # fmt: skip
         rows += [
             {
@@ -53,7 +56,7 @@ def between_models(found: Measurement, resamples: int = 10_000, seed: int = 1234
                 "difference": each.difference, "low": each.interval.low, "high": each.interval.high, "p": each.p,
                 "test": each.test,
             }
-            for measure, each in zip(MEASURES, tested, strict=True)
+            for measure, each in zip(measures, tested, strict=True)
         ]  # fmt: skip
     return _corrected(rows, "p_holm", holm)
 
@@ -66,14 +69,14 @@ def right_and_wrong(found: Measurement) -> list[dict[str, Any]]:
         correct = found.texts[name].set_index("text")["correct"].reindex(means.index)
         known = correct.notna()
         documents = pd.Series(found.documents(name)[means.index.to_numpy()], index=means.index)
-        for measure in MEASURES:
+        for measure in means.columns:
             sides = [
                 means.loc[known & ((correct >= 1) == right), measure].groupby(documents).mean().to_numpy()
                 for right in (True, False)
             ]
             if min(map(len, sides)) < 2:
                 continue
-            rows.append({"model": name, "measure": measure, **two_groups(*sides)})
+            rows.append({"model": name, "measure": str(measure), **two_groups(*sides)})
     return _corrected(rows, "p_holm", holm)
 
 

@@ -40,6 +40,7 @@ class SeveralValues(TyperCommand):
         return super().parse_args(ctx, made)
 
 
+# long: a parameter an option
 def entropy(
     source: Annotated[Path | None, typer.Argument(help=f"{INPUT} Left out: prompts that come with lmx.")] = None,
     models: Annotated[
@@ -58,6 +59,12 @@ def entropy(
         int, typer.Option("--max_new_tokens", min=1, help="Most tokens of a written text.")
     ] = 4096,
     temperature: Annotated[float, typer.Option(min=0.0, help="Of written texts; 0 is greedy.")] = 0.0,
+    decoder: Annotated[
+        str, typer.Option(help="How texts are written in --mode generate: a name that `lmx run --model` takes.")
+    ] = "ar",
+    decoder_args: Annotated[
+        str, typer.Option("--decoder_args", help="Its arguments, e.g. oracle=tiny-oracle,k=4.")
+    ] = "",
     seed: Annotated[int, typer.Option(help="Of written texts and of the tests' draws.")] = 1234,
     experiment_name: Annotated[str, typer.Option("--experiment_name", help="Goes into the files.")] = "entropy",
     task: Annotated[str | None, typer.Option(help="Only this task of a run.")] = None,
@@ -93,6 +100,7 @@ def entropy(
             source, models or [], model_names or [], output_dir, _mode(mode, teacher_forced), texts,
             max_new_tokens, temperature, seed, experiment_name, task, metric, filter_name, traces, limit, batch_size,
             dtype, device, top, keep_hidden, forward, timestamp, not no_study, not no_plots,
+            decoder, decoder_args,
         ),
         _progress,
     )  # fmt: skip

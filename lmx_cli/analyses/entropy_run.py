@@ -40,6 +40,8 @@ class Request:
     timestamp: str | None
     study: bool
     plots: bool
+    decoder: str = "ar"
+    decoder_args: str = ""
 
 
 def run(request: Request, track: Any) -> None:
@@ -77,6 +79,7 @@ def run(request: Request, track: Any) -> None:
     options = Options(
         tuple(request.models), tuple(names), request.output_dir, request.mode, request.dtype, request.device,
         request.batch_size, request.top, writing, request.keep_hidden, forward=request.forward,
+        decoder=f"{request.decoder} {request.decoder_args}".strip(), writer=_writer(request),
     )  # fmt: skip
     stamp = request.timestamp or started.strftime("%Y%m%d_%H%M%S")
     measured = entropy(inputs, options, stamp, track)
@@ -94,6 +97,26 @@ def run(request: Request, track: Any) -> None:
     for note in measured.notes:
         screen.print(f"note: {note}", markup=False, highlight=False)
     terminal.say(str(request.output_dir))
+
+
+def _writer(request: Request) -> Any:
+    """Return what opens another way of decoding than plain `ar`; None for that one."""
+    if request.decoder == "ar" and not request.decoder_args:
+        return None
+    if request.mode != "generate":
+        raise UserError(f"--decoder {request.decoder} writes texts: give --mode generate too")
+    from lmx_models import writing
+
+    arguments = writing.arguments_of(request.decoder_args)
+
+    def opened(model: str) -> Any:
+        return writing.opened(
+            request.decoder, model, arguments, max_new_tokens=request.max_new_tokens,
+            temperature=request.temperature, seed=request.seed, rows=request.batch_size or 16, dtype=request.dtype,
+            device=request.device,
+        )  # fmt: skip
+
+    return opened
 
 
 def _inputs(request: Request) -> Any:

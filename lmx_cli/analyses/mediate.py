@@ -8,8 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
-from lmx_files.errors import UserError, unknown
+from lmx_files.errors import unknown
 from lmx_files.safety import terminal
+from lmx_files.values import whole_numbers
 
 DTYPES = ("float32", "float64", "bfloat16", "float16")
 
@@ -60,8 +61,8 @@ def mediate(
         raise unknown("--dtype", dtype, DTYPES)
     if run is not None:
         asked: dict[str, Any] = {
-            "task": task, "components": _names(components), "layers": _numbers(layers, "--layers"),
-            "heads": _numbers(heads, "--heads"), "pairs": pairs, "controls": controls, "seed": seed,
+            "task": task, "components": _names(components), "layers": whole_numbers(layers, "--layers"),
+            "heads": whole_numbers(heads, "--heads"), "pairs": pairs, "controls": controls, "seed": seed,
             "both": not one_way, "screen": screen, **({"roles": _names(roles)} if roles else {}),
         }  # fmt: skip
         _measure(run, output, model, device, dtype, lists, asked)
@@ -105,16 +106,6 @@ def _analyse(output: Path, bootstrap: int, seed: int, plots: bool) -> None:
 
 def _names(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip())
-
-
-def _numbers(text: str, option: str) -> tuple[int, ...]:
-    found: list[int] = []
-    for part in _names(text):
-        first, _, last = part.partition("-")
-        if not first.isdigit() or (last and not last.isdigit()):
-            raise UserError(f"{option} {text!r}: give numbers with commas or a range, e.g. 0,3 or 0-11")
-        found += range(int(first), int(last or first) + 1)
-    return tuple(dict.fromkeys(found))
 
 
 def _progress(items: Sequence[int]) -> Iterator[int]:

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from lmx_files.errors import UserError, unknown
-from lmx_models.core.distributions import COLUMNS, token_scores
+from lmx_models.core.distributions import COLUMNS, NotFiniteError, token_scores
 
 ALIASES = {"logprob": "surprisal", "top_p": "top_probability"}
 """Other names: a log-probability is the surprisal with its sign changed, which is what is kept."""
@@ -54,10 +54,17 @@ class Recorder:
         self._found: dict[int, tuple[int, dict[str, float]]] = {}
 
     def take(self, place: int, row: torch.Tensor, token: int) -> None:
-        """Score the token at a place of the answer by the logits ``[vocabulary]`` from which it was chosen."""
+        """Score the token at a place of the answer by the logits ``[vocabulary]`` from which it was chosen.
+
+        Raises:
+            NotFiniteError: a logit is NaN or infinite; its position is the place.
+        """
         row = row[None, : self.vocabulary].float()
         at = torch.tensor([min(token, row.shape[1] - 1)], device=row.device)
-        scores = token_scores(row, at, excluded=True)
+        try:
+            scores = token_scores(row, at, excluded=True)
+        except NotFiniteError:
+            raise NotFiniteError(place) from None
         self._found[place] = token, {name: scores[name].item() for name in self.names}
 
     def columns(self, tokens: Sequence[int]) -> Mapping[str, list[float | None]]:

@@ -245,6 +245,8 @@ class StagedLM(DecoderLM):
         text.trace.extra.pop("reasoning_finished", None)  # of all stages' tokens together, which means nothing
         if "reasoning_finished" in last["extra"]:
             text.trace.extra["reasoning_finished"] = last["extra"]["reasoning_finished"]
+        if self.record and last["tokens"] == text.trace.tokens:  # each stage has a recorder of its own
+            text.trace.extra["recorded"] = last["extra"]["recorded"]
         return Completion(last["text"], text.trace)
 
     def answer_record(self, trace: Trace) -> dict[str, Any]:

@@ -99,7 +99,9 @@ def _logged(item: Item, tokenizer: Any) -> tuple[list[int], list[int]] | None:
     for way in ways:
         if len(way) == item.prompt_tokens:
             return list(way), ids
-    return (list(ways[0][-item.prompt_tokens :]), ids) if len(ways[0]) > item.prompt_tokens else None
+    if len(ways[0]) > item.prompt_tokens:  # the run cut its beginning off
+        return list(ways[0][-item.prompt_tokens :]), ids
+    return encode_prompt(tokenizer, item.prompt), ids  # a stage wrote it, behind a longer prompt of its own
 
 
 class TokenNames:

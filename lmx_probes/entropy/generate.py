@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,8 +21,9 @@ from lmx_models.zoo.loading import encode_prompt, end_ids
 from lmx_probes import scores
 from lmx_probes.entropy import measure as measuring
 from lmx_probes.entropy.encode import Encoded, TokenNames
-from lmx_probes.entropy.inputs import Item
+from lmx_probes.entropy.inputs import Item, item_of
 from lmx_probes.entropy.measure import Scored, Track, untracked
+from lmx_probes.entropy.recorded import merged, recorded_columns, values_of
 from lmx_probes.entropy.workspace import Workspace
 from lmx_probes.models import ProbeModel
 
@@ -38,18 +40,27 @@ class Writing:
     rows: int = 16
 
 
-def scored_writing(decoding: Decoding, vocabulary: int, found: list[dict[str, float]]) -> Decoding:
-    """Run a left-to-right decoder and add the scores of each token that it writes to `found`; see `scores`."""
+def scored_writing(
+    decoding: Decoding, vocabulary: int, found: list[dict[str, float]], refuse: Callable[[int], UserError]
+) -> Decoding:
+    """Run a left-to-right decoder and add the scores of each token that it writes to `found`; see `scores`.
+
+    Args:
+        refuse: makes the error for logits that are NaN or infinite at a position of the text.
+    """
     ask = next(decoding)
     while True:
         logits = yield ask
+        row = logits[-1:, :vocabulary]
+        if not bool(torch.isfinite(row.sum())):  # before a token is drawn, which may fail in its own way
+            raise refuse(len(found))
         try:
             ask = decoding.send(logits)
         except StopIteration as end:
             generation: Generation = end.value
-            found.append(_score(logits[-1:, :vocabulary], generation.tokens[-1]))
+            found.append(_score(row, generation.tokens[-1]))
             return generation
-        found.append(_score(logits[-1:, :vocabulary], ask.tokens[-1]))
+        found.append(_score(row, ask.tokens[-1]))
 
 
 def _score(logits: torch.Tensor, token: int) -> dict[str, float]:
@@ -84,6 +95,64 @@ def write_and_measure(
         tokens.write(number, found)
 
 
+def write_and_take(
+    write: Callable[[Sequence[Item]], Sequence[Any]], tokenizer: Any, model: str, name: str, items: Sequence[Item],
+    work: Workspace, track: Track = untracked,
+) -> None:  # fmt: skip
+    """Let a way of decoding write a text for each item, and keep the scores that it recorded of its own tokens.
+
+    Args:
+        write: returns for each item what has ``prompt`` (ids) and ``trace``; see `lmx_models.writing`.
+
+    Raises:
+        UserError: a token has no score: a server or a model with another tokenizer wrote it; logits are not finite.
+    """
+    names, tokens, texts = TokenNames(tokenizer), work.tokens(name), work.texts(name)
+    for number, part in enumerate(track(parts_of(items), name)):
+        if tokens.has(number):
+            continue
+        made, encoded = [], []
+        for i, one in zip(part, _finite(write, model, [items[i] for i in part]), strict=True):
+            ids = list(one.trace["tokens"])
+            text = str(tokenizer.decode(ids, skip_special_tokens=True))
+            made.append(
+                item_of(items[i].prompt, text, (items[i].task, items[i].doc_id), items[i].repeat, math.nan, one.trace)
+            )
+            encoded.append(Encoded([*one.prompt, *ids], len(one.prompt), again=False))
+        known = recorded_columns(made, [each.scored for each in encoded])
+        if known is None:
+            raise UserError(
+                f"{model}: some tokens have no scores, because a server or a model with another tokenizer wrote them: "
+                "let the run be read with --texts logged instead"
+            )
+        scored = Scored(made, encoded)
+        found = measuring.columns(
+            scored, range(len(part)), merged([values_of(each, known) for each in made]), None, names
+        )
+        found["text"] = [i + part.start for i in found["text"]]
+        texts.write(number, text_columns(made, part.start, name))
+        tokens.write(number, found)
+
+
+def _finite(write: Callable[[Sequence[Item]], Sequence[Any]], model: str, items: Sequence[Item]) -> Sequence[Any]:
+    try:
+        return write(items)
+    except scores.NotFiniteError:
+        for item in items:  # one by one, to find the text
+            try:
+                write([item])
+            except scores.NotFiniteError as error:
+                raise UserError(_not_finite(model, item.where, error.position)) from None
+        raise
+
+
+def _not_finite(model: str, where: str, position: int) -> str:
+    return (
+        f"{model}: logits are NaN or infinite in the text of {where}, at position {position}: the weights are damaged, "
+        "or the numbers too large for --dtype"
+    )
+
+
 def _write(
     probe: ProbeModel, items: Sequence[Item], writing: Writing, longest: int | None
 ) -> list[tuple[Item, Encoded, list[dict[str, float]]]]:
@@ -112,20 +181,15 @@ def _write(
         limit = min(room, (longest or len(prompts[i]) + room) - len(prompts[i]))
         rng = stream(writing.seed, item.task, item.doc_id, item.repeat)
         inner = autoregressive(prompts[i], "ar", writing.sampling, Stopping(limit, stop, (), decode), rng)
-        return scored_writing(inner, probe.head.vocabulary, found[i])
+        return scored_writing(
+            inner, probe.head.vocabulary, found[i], lambda at: UserError(_not_finite(probe.name, item.where, at))
+        )
 
     rows = max(1, min(writing.rows, len(items)))
     scheduler = Scheduler({"ar": StepModel(probe.model, rows)}, rows)
     generations: dict[int, Generation] = {}
-    try:
-        for done in scheduler.run(Job(i, functools.partial(start, i)) for i in range(len(items))):
-            generations[int(str(done.key))] = done.generation
-    except scores.NotFiniteError:
-        unfinished = next(i for i in range(len(items)) if i not in generations)
-        raise UserError(
-            f"{probe.name}: logits are NaN or infinite in the text of {items[unfinished].where} or one after it, at "
-            f"position {len(found[unfinished])}: the weights are damaged, or the numbers too large for --dtype"
-        ) from None
+    for done in scheduler.run(Job(i, functools.partial(start, i)) for i in range(len(items))):
+        generations[int(str(done.key))] = done.generation
     made = []
     for i, item in enumerate(items):
         ids = generations[i].tokens

@@ -184,16 +184,17 @@ def _of_task(
             lines = traces.take(task, sample, logged or [])
             for repeat, (text, trace) in enumerate(zip(logged or [], lines, strict=True)):
                 if text:
-                    yield _item(prompt, text, about, repeat, correct, trace)
+                    yield item_of(prompt, text, about, repeat, correct, trace)
     if chosen is not None and seen and chosen not in seen:
         raise unknown("filter", chosen, seen)
     if texts == "logged" and traces.found:
         notes += [f"{why}: these are encoded again" for why in traces.left_out()]
 
 
-def _item(
+def item_of(
     prompt: str, text: str, about: tuple[str, int], repeat: int, correct: float, trace: Mapping[str, Any] | None
 ) -> Item:
+    """Return the item of a text, with what its trace says of it; ``about``: its task and document."""
     if not trace or not _whole_numbers(trace.get("tokens")):
         return Item(prompt, text, *about, repeat, correct)
     extra = trace.get("extra") or {}

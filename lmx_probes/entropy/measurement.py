@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,8 @@ class Options:
             ``generate``: each writes its own.
         top: how many of the likeliest tokens are kept with each token. pairs: compare models on shared tokens.
         forward: read with the model also where the run recorded the values.
+        decoder: how texts are written in ``generate``, for the record; writer: opens it for a model (see
+            `generate.write_and_take`); None: autoregressively.
     """
 
     models: tuple[str, ...]
@@ -46,6 +49,8 @@ class Options:
     keep_hidden: bool = False
     pairs: bool = True
     forward: bool = False
+    decoder: str = "ar"
+    writer: Callable[[str], AbstractContextManager[Any]] | None = None
 
     def __post_init__(self) -> None:
         if self.mode not in MODES:
@@ -109,6 +114,7 @@ def entropy(inputs: Inputs, options: Options, stamp: str, track: Track = untrack
         "pairs": options.pairs,
         "writing": asdict(options.writing) if options.mode == "generate" else None,
         "forward": options.forward,
+        **({"decoder": options.decoder} if options.writer else {}),
     }  # fmt: skip
     scored = None
     if options.mode == "teacher":
@@ -160,6 +166,14 @@ def _read(inputs: Inputs, options: Options, scored: Scored, found: Measured, tra
 def _write(items: Sequence[Item], options: Options, found: Measured, track: Track) -> None:
     for name, model in zip(options.names, options.models, strict=True):
         if all(found.work.tokens(name).has(number) for number in range(len(generate.parts_of(items)))):
+            continue
+        if options.writer is not None:
+            with options.writer(model) as write:
+                words = models.tokenizer_of(model)
+                generate.write_and_take(write, words, model, name, items, found.work, track)
+            found.notes.append(
+                f"{name}: written with {options.decoder}; scores were recorded on the way, no forward more"
+            )
             continue
         with models.opened(model, options.dtype, options.device) as probe:
             generate.write_and_measure(probe, name, items, options.writing, found.work, track)

@@ -1,10 +1,13 @@
-"""Values that a run recorded of its own tokens while it wrote them: taken as they are, no model runs."""
+"""Values that a run recorded of its own tokens while it wrote them: taken as they are, no model runs.
+
+Entropy and the probability of the token (or its surprisal) are needed; what else was not recorded stays empty.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-import torch
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from lmx_files.errors import UserError
 from lmx_models.zoo import catalogue
@@ -19,36 +22,63 @@ if TYPE_CHECKING:
 
 
 def from_recorded(inputs: Inputs, model: str, name: str, scored: Scored, work: Workspace, notes: list[str]) -> bool:
-    """Write the parts of one model from what its run recorded; False (and nothing written) where it did not record all.
+    """Write the parts of one model from what its run recorded; False (and nothing written) if that is too little.
 
     Args:
         model: as the user named it; it must be the run's own.
     """
-    if (
-        inputs.model is None
-        or not _same(model, inputs.model)
-        or not all(_complete(item, e.scored) for item, e in zip(scored.items, scored.encoded, strict=True))
-    ):
+    if inputs.model is None or not _same(model, inputs.model):
+        return False
+    known = recorded_columns(scored.items, [each.scored for each in scored.encoded])
+    if known is None:
+        if any(item.recorded for item in scored.items):
+            notes.append(
+                f"{name}: its run did not record entropy and logprob of every token, so the model reads the texts"
+            )
         return False
     names = TokenNames(models.tokenizer_of(model))
     parts = work.tokens(name)
     for number in measure.missing(work, name, scored):
         part = scored.parts[number]
-        values = {
-            key: torch.tensor([value for i in part for value in (scored.items[i].recorded or {})[key]])
-            for key in scores.COLUMNS
-        }
+        values = merged([values_of(scored.items[i], known) for i in part])
         parts.write(number, measure.columns(scored, part, values, None, names))
-    notes.append(f"{name}: taken from what the run recorded while it wrote (record=); no forward was made")
+    left = [column for column in scores.COLUMNS if column not in known | DERIVED]
+    empty = f"; {', '.join(left)} were not recorded and stay empty" if left else ""
+    notes.append(f"{name}: taken from what the run recorded while it wrote (record=); no forward was made{empty}")
     return True
 
 
-def _complete(item: Item, count: int) -> bool:
-    known = item.recorded or {}
-    return all(
-        isinstance(known.get(key), list) and len(known[key]) == count and None not in known[key]
-        for key in scores.COLUMNS
-    )
+DERIVED = {"surprisal", "probability"}
+"""Each follows from the other."""
+
+
+def recorded_columns(items: Sequence[Item], counts: Sequence[int]) -> set[str] | None:
+    """Return which scores all items hold for each of their tokens; None where these are too few to be of use."""
+    known = set(scores.COLUMNS)
+    for item, count in zip(items, counts, strict=True):
+        known &= {name for name in known if _complete((item.recorded or {}).get(name), count)}
+    return known if "entropy" in known and known & DERIVED else None
+
+
+def values_of(item: Item, known: set[str]) -> dict[str, list[Any]]:
+    """Return all scores of an item's tokens; None for each that was not recorded."""
+    given: Mapping[str, Any] = item.recorded or {}
+    found = {name: list(given[name]) for name in known}
+    count = len(found["entropy"])
+    if "surprisal" not in known:
+        found["surprisal"] = [-math.log(max(p, 5e-324)) for p in found["probability"]]
+    if "probability" not in known:
+        found["probability"] = [math.exp(-value) for value in found["surprisal"]]
+    return {name: found.get(name, [None] * count) for name in scores.COLUMNS}
+
+
+def merged(values: Sequence[Mapping[str, list[Any]]]) -> dict[str, list[Any]]:
+    """Put the scores of several items end to end."""
+    return {name: [value for each in values for value in each[name]] for name in scores.COLUMNS}
+
+
+def _complete(values: Any, count: int) -> bool:
+    return isinstance(values, list) and len(values) == count and all(type(each) in (int, float) for each in values)
 
 
 def _same(a: str, b: str) -> bool:

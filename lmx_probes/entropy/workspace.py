@@ -69,6 +69,8 @@ class Workspace:
                     f"{self.folder} holds another measurement ({', '.join(changed)} differ): name another "
                     "--output_dir, or remove that folder"
                 )
+            for draft in self.data.rglob(".*.part"):  # of files that were being written when an attempt was killed
+                draft.unlink(missing_ok=True)
             return known
         try:
             self.data.mkdir(parents=True, exist_ok=True)

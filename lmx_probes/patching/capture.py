@@ -66,15 +66,17 @@ def capture(
         n = shared[i]
         old = bases[i] if n else None
         activations = {
-            name: [_after(old and old.activations[name][layer][:n], each[part]) for layer, each in enumerate(layers)]
+            name: [
+                _after(old.activations[name][layer][:n] if old else None, each[part])
+                for layer, each in enumerate(layers)
+            ]
             for name, layers in seen.items()
         }
-        found[i] = Run(
-            tuple(texts[i]), logits[row],
-            tuple(_after(old and old.keys[layer][:, :n], each[:, part], 1) for layer, each in enumerate(keys)),
-            tuple(_after(old and old.values[layer][:, :n], each[:, part], 1) for layer, each in enumerate(values)),
-            activations,
-        )  # fmt: skip
+        keys_of, values_of = (
+            tuple(_after(before[layer][:, :n] if before else None, each[:, part], 1) for layer, each in enumerate(now))
+            for before, now in ((old.keys if old else None, keys), (old.values if old else None, values))
+        )
+        found[i] = Run(tuple(texts[i]), logits[row], keys_of, values_of, activations)
     return [found[i] for i in range(len(texts))]
 
 

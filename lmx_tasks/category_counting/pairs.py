@@ -86,7 +86,7 @@ def listed(doc_id: int, doc: dict[str, Any], prompt: str, where: str) -> Listed:
             f"{where}: the category is asked for after the list, so nothing can be counted while it is read. Name a "
             "run of a task that asks before it"
         )
-    lists = doc.get("lists") or DEFAULT_LISTS
+    lists = DEFAULT_LISTS if doc.get("lists") is None else str(doc["lists"])
     asked = category(doc["category"], lists, where)
     words = tuple(doc["words"]) if isinstance(doc.get("words"), list) else _words_of(text, where)
     _check_template(doc, asked, words, where)

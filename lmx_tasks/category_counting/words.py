@@ -55,9 +55,12 @@ def category(name: str, lists: str | None, where: str) -> Category:
     Raises:
         UserError: no such lists, or no such category in them; `where` says which document.
     """
-    chosen = lists or DEFAULT_LISTS
+    chosen = DEFAULT_LISTS if lists is None else lists
     if chosen not in LISTS:
-        raise UserError(f"{where}: its word lists {chosen!r} are none of those shipped ({', '.join(LISTS)})")
+        raise UserError(
+            f"{where}: its words are of {f'the lists {chosen!r}' if chosen else 'no lists'}, not of those shipped "
+            f"({', '.join(LISTS)})"
+        )
     found = by_name(chosen)
     if name not in found:
         raise UserError(

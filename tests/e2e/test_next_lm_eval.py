@@ -9,7 +9,10 @@ from pathlib import Path
 
 import pytest
 
-TASKS = ["constraint_tiny", "category_counting_tiny", "lmx_math_mini"]
+TASKS = [
+    "constraint_tiny", "category_counting_tiny", "category_counting_membership", "category_counting_partitioned",
+    "lmx_math_mini",
+]  # fmt: skip
 MODELS = {
     "ar": "pretrained=tiny-base",
     "guided": "pretrained=tiny-base,oracle=tiny-oracle",

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 
 from lmx_files.errors import UserError
 from lmx_tasks.category_counting.making.design import Slot
-from lmx_tasks.category_counting.making.matching import Place, by_length, by_stand_ins
+from lmx_tasks.category_counting.making.matching import Place, Progress, by_length, by_stand_ins
 from lmx_tasks.category_counting.words import Category
 
 
@@ -43,11 +43,13 @@ def fill(
     slots: Sequence[Slot],
     categories: Sequence[Category],
     stand_ins: Mapping[str, Sequence[str]] | None = None,
+    progress: Progress = iter,
 ) -> list[list[str]]:
     """Return the words of each slot's list, in random order.
 
     Args:
         stand_ins: for each word, those of other categories that look like it; without them words are matched by length.
+        progress: wraps a sequence while it is worked on.
 
     Raises:
         UserError: a category has fewer words than a count, or the others together fewer than a list needs.
@@ -67,7 +69,7 @@ def fill(
         shown += inside[: slot.length - slot.count - len(shown)]
         places += [Place(number, slot.category, word) for word in shown]
     owner = {word: number for number, each in enumerate(categories) for word in each.words}
-    chosen = by_stand_ins(rng, places, owner, stand_ins) if stand_ins else by_length(rng, places, owner)
+    chosen = by_stand_ins(rng, places, owner, stand_ins, progress) if stand_ins else by_length(rng, places, owner)
     for place, word in zip(places, chosen, strict=True):
         lists[place.item].append(word)
     for words in lists:

@@ -62,20 +62,34 @@ def dealt(rng: random.Random, values: Sequence[T], n: int) -> list[T]:
     return out[:n]
 
 
-def slots(rng: random.Random, n: int, design: Design, categories: int) -> list[Slot]:
-    """Return `n` slots in random order.
+Cell = tuple[int, int]
+"""Length and count."""
 
-    Any two cells differ by at most one item, and so do any two categories; of one count, any two categories differ by
-    at most two. Categories are dealt along the cells in order of count, so the items of a count get whole decks and
-    the parts of two.
+
+def cells(rng: random.Random, n: int, design: Design) -> list[Cell]:
+    """Return `n` cells in order of count: any two kinds of cell come equally often, to within one."""
+    every = design.cells()
+    whole, rest = divmod(n, len(every))
+    return sorted(every * whole + rng.sample(every, rest), key=lambda cell: (cell[1], cell[0]))
+
+
+def share(chosen: Sequence[Cell], part: float) -> tuple[list[Cell], list[Cell]]:
+    """Split cells in two, the second of about `part` of them, spread evenly along the order."""
+    steps = [int((k + 1) * part + 1e-9) > int(k * part + 1e-9) for k in range(len(chosen))]
+    pairs = list(zip(chosen, steps, strict=True))
+    return [cell for cell, second in pairs if not second], [cell for cell, second in pairs if second]
+
+
+def slots(rng: random.Random, chosen: Sequence[Cell], design: Design, categories: int) -> list[Slot]:
+    """Return a slot a cell, in random order; the cells come in order of count.
+
+    Any two categories differ by at most one item; of one count, by at most two. Categories are dealt along the cells,
+    so the items of a count get whole decks and the parts of two.
     """
-    cells = design.cells()
-    whole, rest = divmod(n, len(cells))
-    chosen = sorted(cells * whole + rng.sample(cells, rest), key=lambda cell: (cell[1], cell[0]))
     drawn = zip(
         chosen,
-        dealt(rng, range(categories), n),
-        dealt(rng, [(p, f) for p in design.positions for f in design.formats], n),
+        dealt(rng, range(categories), len(chosen)),
+        dealt(rng, [(p, f) for p in design.positions for f in design.formats], len(chosen)),
         strict=True,
     )
     made = [Slot(length, count, category, *style) for (length, count), category, style in drawn]

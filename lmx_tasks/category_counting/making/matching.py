@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from lmx_files import jsonl
 from lmx_tasks.category_counting.words import DATA, load_categories
 
+Progress = Callable[[Sequence[Any]], Iterable[Any]]
 REACH = 4_000
 """How far along the order of lengths a word is looked for that may change places with one that does not fit."""
 
@@ -42,7 +43,11 @@ def load_stand_ins() -> dict[str, tuple[str, ...]]:
 
 
 def by_stand_ins(
-    rng: random.Random, places: Sequence[Place], owner: Mapping[str, int], stand_ins: Mapping[str, Sequence[str]]
+    rng: random.Random,
+    places: Sequence[Place],
+    owner: Mapping[str, int],
+    stand_ins: Mapping[str, Sequence[str]],
+    progress: Progress = iter,
 ) -> list[str]:
     """Return for each place the stand-in that has been used least, chance deciding among equals.
 
@@ -52,7 +57,8 @@ def by_stand_ins(
     used: Counter[str] = Counter()
     has: set[tuple[int, str]] = set()
     chosen = [""] * len(places)
-    for index in rng.sample(range(len(places)), len(places)):  # a list's last place has no worse choice than its first
+    order = rng.sample(range(len(places)), len(places))
+    for index in progress(order):  # a list's last place has no worse choice than its first
         place = places[index]
         able = [word for word in stand_ins[place.like] if (place.item, word) not in has]
         if not able:

@@ -11,8 +11,8 @@ from typing import Any
 from lmx_files.errors import UserError
 from lmx_files.hashing import sha256_of_text
 from lmx_tasks.category_counting.making.dealing import fill
-from lmx_tasks.category_counting.making.design import Design, Slot, slots
-from lmx_tasks.category_counting.making.matching import load_stand_ins
+from lmx_tasks.category_counting.making.design import Design, Slot, cells, slots
+from lmx_tasks.category_counting.making.matching import Progress, load_stand_ins
 from lmx_tasks.category_counting.making.templates import render, template_id
 from lmx_tasks.category_counting.words import Category, load_categories
 
@@ -21,7 +21,7 @@ TRIES = 20
 """Rounds in which items that came twice are drawn anew."""
 
 
-def make(n: int, seed: int, design: Design | None = None, lists: str = "full") -> list[Doc]:
+def make(n: int, seed: int, design: Design | None = None, lists: str = "full", progress: Progress = iter) -> list[Doc]:
     """Return `n` documents with different questions, made from shipped word lists.
 
     Raises:
@@ -29,8 +29,11 @@ def make(n: int, seed: int, design: Design | None = None, lists: str = "full") -
     """
     rng = random.Random(seed)
     categories = load_categories(lists)
-    made = slots(rng, n, design or Design(), len(categories))
-    return documents(rng, made, categories, lists, "systematic", {"seed": seed, "words": lists_id(categories)})
+    design = design or Design()
+    made = slots(rng, cells(rng, n, design), design, len(categories))
+    return documents(
+        rng, made, categories, lists, "systematic", {"seed": seed, "words": lists_id(categories)}, progress
+    )
 
 
 def documents(
@@ -40,6 +43,7 @@ def documents(
     lists: str,
     source: str,
     provenance: dict[str, Any],
+    progress: Progress = iter,
 ) -> list[Doc]:
     """Return a document a slot; no two ask for one category in the same set of words.
 
@@ -52,7 +56,7 @@ def documents(
         UserError: as `fill`, or there are too few different questions.
     """
     stand_ins = load_stand_ins() if lists == "full" else None
-    drawn = fill(rng, made, categories, stand_ins)
+    drawn = fill(rng, made, categories, stand_ins, progress)
     for _ in range(TRIES):
         again = _repeated(made, drawn)
         if not again:

@@ -34,10 +34,8 @@ def load_all(**metadata: Any) -> dict[str, Dataset]:
 
 
 def load_membership(**metadata: Any) -> dict[str, Dataset]:
-    """Ask of each word whether it is of the category; examples ask nothing that the test asks."""
-    tested, examples = map(questions.membership, items.load(settings.read(metadata)))
-    asked = {doc["id"] for doc in tested}
-    return _splits(tested, [doc for doc in examples if doc["id"] not in asked])
+    """Ask of each word whether it is of the category."""
+    return _splits(*map(questions.membership, items.load(settings.read(metadata))))
 
 
 def load_nonce(**metadata: Any) -> dict[str, Dataset]:
@@ -53,9 +51,12 @@ def load_partitioned(**metadata: Any) -> dict[str, Dataset]:
 
 
 def _splits(tested: list[Doc], examples: list[Doc]) -> dict[str, Dataset]:
+    """Return both splits; an example that asks just what a test question asks is left out."""
     from datasets import Dataset
 
-    return {"test": Dataset.from_list(tested), "examples": Dataset.from_list(examples)}
+    asked = {doc["prompt"] for doc in tested}
+    kept = [doc for doc in examples if doc["prompt"] not in asked]
+    return {"test": Dataset.from_list(tested), "examples": Dataset.from_list(kept)}
 
 
 def process_results(doc: Doc, results: Sequence[str]) -> dict[str, Any]:

@@ -146,7 +146,7 @@ def test_a_models_seed_is_not_the_items_seed():
         ("armchair", "piece of furniture", "pieces of furniture", "Is an armchair a piece of furniture?"),
         ("underpants", "garment", "garments", "Are underpants garments?"),
         ("rage", "emotion", "emotions", "Is rage an emotion?"),
-        ("antibiotic", "medicine", "medicines", "Is an antibiotic a medicine?"),
+        ("theft", "crime", "crimes", "Is a theft a crime?"),
     ],
 )
 def test_questions_are_english(word, category, plural, expected):
@@ -158,7 +158,7 @@ def test_words_with_and_without_articles_are_words_of_the_lists():
     names = {each.name for lists in LISTS for each in load_categories(lists)}
     data = articles._lists()
     assert data["mass_categories"] <= names
-    assert data["counted"] <= known
+    assert data["counted"] | data["plural"] <= known
     assert data["mass"] <= known
 
 

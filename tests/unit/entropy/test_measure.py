@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import json
 import random
@@ -142,6 +143,27 @@ def test_logits_that_are_no_numbers_are_named_and_nothing_is_left(tmp_path, monk
     monkeypatch.setattr(models, "load", damaged)
     with pytest.raises(UserError, match="NaN or infinite at document 0 of t, position 0"):
         measuring.entropy(items(3), options(tmp_path / "bad"), "s")
+    assert not (tmp_path / "bad").exists()
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_logits_that_are_no_numbers_are_named_in_texts_that_are_written(tmp_path, monkeypatch, temperature):
+    real = models.load("tiny-base")
+    damaged = copy.deepcopy(real.model)
+    embedding = damaged.get_input_embeddings()
+    # The model fails behind one token: the text that meets it first is the one to be named.
+    bad = real.tokenizer.encode(" party")[-1]
+    with torch.no_grad():
+        embedding.weight[bad] = float("nan")
+    probe = models.ProbeModel("damaged", damaged, real.tokenizer, damaged.model, real.head)
+    monkeypatch.setattr(models, "load", lambda *_args, **_more: probe)
+    given = Inputs([Item("Plan a", None, "t", 0), Item("Plan a party", None, "t", 1)])
+    writing = Writing(4, 1, Sampling(temperature=temperature), rows=2)
+    if damaged.config.tie_word_embeddings:
+        with torch.no_grad():
+            damaged.lm_head.weight = torch.nn.Parameter(real.model.lm_head.weight.clone())
+    with pytest.raises(UserError, match="NaN or infinite in the text of document 1 of t, at position 0"):
+        measuring.entropy(given, options(tmp_path / "bad", ("tiny-base",), mode="generate", writing=writing), "s")
     assert not (tmp_path / "bad").exists()
 
 

@@ -41,7 +41,8 @@ def test_replacements_are_of_the_document_s_own_lists(lists):
     ("change", "message"),
     [
         ({"template": "before-comma-00000000"}, "made with the template 'before-comma-00000000', but today's is"),
-        ({"lists": "mine"}, "its word lists 'mine' are none of those shipped"),
+        ({"lists": "mine"}, "its words are of the lists 'mine', not of those shipped"),
+        ({"lists": ""}, "its words are of no lists, not of those shipped"),
         ({"lists": "tiny", "category": "crime"}, "no category 'crime' in the word lists 'tiny'"),
         ({"format": "table"}, "its list format 'table' has no pairs"),
         ({"format": "lines"}, "made with the template"),

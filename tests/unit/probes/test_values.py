@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from lmx_models.core import distributions
 from lmx_probes import heads, models, scores
 from lmx_probes.entropy.measure import compare_states
 from lmx_probes.heads import Head
@@ -141,6 +142,39 @@ def test_logits_that_are_no_numbers_are_named(bad):
     with pytest.raises(scores.NotFiniteError) as raised:
         scores.token_scores(logits, torch.zeros(4, dtype=torch.long))
     assert raised.value.position == 2
+    many = torch.zeros(40, 70_000)  # in a slice that is not the first
+    many[33, 69_999] = bad
+    with pytest.raises(scores.NotFiniteError) as raised:
+        scores.token_scores(many, torch.zeros(40, dtype=torch.long))
+    assert raised.value.position == 33
+
+
+@pytest.mark.parametrize("vocabulary", [2, 3, 100, 255, 256, 257, 300, 512, 5003])
+@pytest.mark.parametrize("kind", ["plain", "flat", "equal", "spike"])
+def test_scores_over_vocabularies_of_any_size(vocabulary, kind, monkeypatch):
+    """Likeliest tokens in any block of the search, equal ones too, rows in slices that do not divide their number."""
+    monkeypatch.setattr(distributions, "CACHED_BYTES", 4 * vocabulary * 3)
+    generator = torch.Generator().manual_seed(vocabulary)
+    z = torch.randn(11, vocabulary, generator=generator) * {"plain": 3.0, "flat": 0.01}.get(kind, 1.0)
+    if kind == "equal":
+        z = z.round()
+    if kind == "spike":
+        z = z * 0 - 5
+        z[range(11), torch.randint(0, vocabulary, (11,), generator=generator)] = 0
+    targets = torch.randint(0, vocabulary, (11,), generator=generator)
+    found = scores.token_scores(z, targets)
+    log_p = torch.log_softmax(z.double(), -1)
+    p, own = log_p.exp(), log_p.gather(1, targets[:, None])
+    h = -(p * log_p).sum(-1)
+    best, second = p.topk(2, -1).values.T
+    expected = {
+        "entropy": h, "varentropy": (p * (log_p + h[:, None]) ** 2).sum(-1), "surprisal": -own[:, 0],
+        "probability": own[:, 0].exp(), "margin": best - second, "top_probability": best,
+    }  # fmt: skip
+    for name, values in expected.items():
+        assert (found[name] - values).abs().max() < 2e-6, name
+    assert found["rank"].tolist() == [int((row > row[t]).sum()) + 1 for row, t in zip(z, targets, strict=True)]
+    assert found["top_token"].tolist() == [row.tolist().index(float(row.max())) for row in z]
 
 
 def test_large_logits_lose_nothing():

@@ -1,0 +1,113 @@
+"""Texts of one of lmx's ways of decoding, with the scores of their tokens: what analyses ask that let models write."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from lm_eval.api.instance import Instance
+from lm_eval.utils import simple_parse_args_string
+
+from lmx_files.errors import UserError, unknown
+from lmx_models.methods.method import Method
+from lmx_plugins import discovery
+
+
+class Asked(Protocol):
+    """A text that is asked for. Its random numbers are made of the seed, task, document and repeat."""
+
+    @property
+    def prompt(self) -> str: ...
+    @property
+    def task(self) -> str: ...
+    @property
+    def doc_id(self) -> int: ...
+    @property
+    def repeat(self) -> int: ...
+
+
+@dataclass(frozen=True)
+class Written:
+    """A text: its answer, the ids of its prompt, and its trace as it stands in traces files."""
+
+    answer: str
+    prompt: list[int]
+    trace: Mapping[str, Any]
+
+
+Write = Callable[[Sequence[Asked]], list[Written]]
+
+
+@contextlib.contextmanager
+def opened(
+    method: str, model: str, arguments: Mapping[str, Any], *, max_new_tokens: int, temperature: float, seed: int,
+    rows: int, dtype: str = "float32", device: str | None = None,
+) -> Iterator[Write]:  # fmt: skip
+    """Load ``--model METHOD`` and let go of it at the end; what is yielded writes a list of texts, all scores recorded.
+
+    Args:
+        model: the model that writes; of methods whose arguments name all models (hybrid) it is only a name.
+        arguments: as in ``--model_args``.
+
+    Raises:
+        UserError: there is no such method, an argument or model it cannot use, or a prompt leaves no room.
+    """
+    made = _class_of(method)
+    given = {"device": device, "dtype": dtype, "batch_size": rows, "seed": seed, "record": "all", **arguments}
+    if method != "hybrid":  # whose graph names its models
+        given = {"pretrained": model, **given}
+    if given["device"] is None:
+        del given["device"]
+    lm = [made(**given)]
+    if method == "hybrid" and lm[0]._asked_name != model:
+        raise UserError(f"{model} does not write the answers of this graph, {lm[0]._asked_name} does: name that one")
+
+    def write(asked: Sequence[Asked]) -> list[Written]:
+        prompts = [lm[0].prompt_tokens(each.prompt) for each in asked]
+        room = lm[0].max_length - max(map(len, prompts), default=0)
+        if room < 1:
+            longest = max(range(len(asked)), key=lambda i: len(prompts[i]))
+            raise UserError(
+                f"document {asked[longest].doc_id}: the prompt has {len(prompts[longest])} tokens and {model} reads "
+                f"{lm[0].max_length}: there is no room to write. Shorten it, or leave it out"
+            )
+        settings: dict[str, Any] = {"until": [], "max_gen_toks": min(max_new_tokens, room)}
+        settings |= {"temperature": temperature, "do_sample": temperature > 0}
+        requests = [
+            Instance("generate_until", {}, (each.prompt, dict(settings)), each.repeat, (each.task, each.doc_id, 1),
+                     task_name=each.task, doc_id=each.doc_id)
+            for each in asked
+        ]  # fmt: skip
+        texts = lm[0].generate_until(requests, disable_tqdm=True)
+        return [Written(str(text), ids, text.trace.as_dict()) for text, ids in zip(texts, prompts, strict=True)]
+
+    try:
+        yield write
+    finally:
+        lm.clear()
+        gc.collect()
+
+
+def _class_of(name: str) -> Any:
+    plugins = {plugin.name: plugin for plugin in discovery.plugins_of("models")}
+    if name not in plugins:
+        raise unknown("--decoder", name, plugins)
+    found = discovery.load(plugins[name])
+    if not isinstance(getattr(found, "described", None), Method) and not hasattr(found, "new_recorder"):
+        raise UserError(f"--decoder {name} records nothing of its tokens, so there is nothing to score: name another")
+    return found
+
+
+def arguments_of(text: str) -> dict[str, Any]:
+    """Read ``a=1,b=x`` as lm_eval reads ``--model_args``.
+
+    Raises:
+        UserError: a part is not NAME=VALUE.
+    """
+    for part in filter(None, map(str.strip, text.split(","))):
+        if "=" not in part.strip("="):
+            raise UserError(f"--decoder_args {part!r} is not NAME=VALUE: write e.g. oracle=tiny-oracle,k=4")
+    return dict(simple_parse_args_string(text))

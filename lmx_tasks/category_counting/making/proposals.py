@@ -1,0 +1,129 @@
+"""Categories and words that a language model proposes, with what it was asked and what it wrote."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from lmx_files.errors import UserError
+from lmx_tasks.category_counting.making.reading import entries, names
+from lmx_tasks.category_counting.words import WORD, Category
+
+Ask = Callable[[Sequence[str]], list[str]]
+"""The model: a text for each prompt, in the same order."""
+Judged = Mapping[tuple[str, str], bool]
+"""Whether a word belongs, by a category's plural and the word."""
+CATEGORIES_PROMPT = (
+    "Name {n} categories of things for which everybody knows many examples, such as fruits or tools. The categories "
+    "must not overlap. Write one category a line, as a plural noun in lower case, and nothing else."
+)
+WORDS_PROMPT = "List {n} different {plural}, one on each line, each a single common word. Do not repeat any."
+FEWEST_CATEGORIES = 2
+
+
+@dataclass
+class Proposals:
+    """What came of asking.
+
+    Attributes:
+        categories: those that can be used. log: a row a prompt: what was asked, the text, what was taken and why not.
+    """
+
+    categories: list[Category] = field(default_factory=list)
+    log: list[dict[str, Any]] = field(default_factory=list)
+
+
+def ask_for(ask: Ask, model: str, categories: int, words: int) -> list[dict[str, Any]]:
+    """Ask a model for categories, then for the words of each; return a row a prompt, with what it wrote.
+
+    Args:
+        ask: the model. model: its name, for the rows.
+        categories, words: how many are asked for.
+    """
+    prompt = CATEGORIES_PROMPT.format(n=categories)
+    raw = _asked(ask, [prompt])[0]
+    plurals = names(raw)[:categories]
+    rows: list[dict[str, Any]] = [
+        {"model": model, "asked": "categories", "prompt": prompt, "raw": raw, "taken": plurals}
+    ]
+    prompts = [WORDS_PROMPT.format(n=words, plural=plural) for plural in plurals]
+    texts = _asked(ask, prompts) if prompts else []
+    for plural, asked, text in zip(plurals, prompts, texts, strict=True):
+        rows.append({"model": model, "asked": "words", "category": plural, "prompt": asked, "raw": text})
+    return rows
+
+
+def usable(rows: Sequence[Mapping[str, Any]], fewest: int, judged: Judged | None = None) -> Proposals:
+    """Return the categories and words of proposals that can be used, and why others cannot.
+
+    Args:
+        rows: as `ask_for` returns them, or as they were kept.
+        fewest: a category with fewer words that can be used is left out.
+        judged: what a validation found of words and categories; what it found wrong is left out.
+
+    A word that two categories claim is of none of them, since its membership is in doubt.
+
+    Raises:
+        UserError: fewer than two categories can be used.
+    """
+    asked = [row for row in rows if row.get("asked") == "words" and isinstance(row.get("category"), str)]
+    pools = {row["category"]: entries(str(row.get("raw", ""))) for row in asked}
+    claims = Counter(word for pool in pools.values() for word in set(pool))
+    for (plural, word), member in (judged or {}).items():
+        claims[word] += member and plural in pools and word not in pools[plural]
+    found = Proposals(log=[dict(row) for row in rows if row not in asked])
+    taken_names: set[str] = set()
+    for row in asked:
+        plural = row["category"]
+        taken, refused = _usable(plural, pools[plural], claims, judged or {})
+        used = len(taken) >= fewest and singular(plural) not in taken_names
+        found.log.append({**row, "taken": taken, "refused": refused, "used": used})
+        if used:
+            taken_names.add(singular(plural))
+            found.categories.append(Category(singular(plural), plural, tuple(taken)))
+    if len(found.categories) < FEWEST_CATEGORIES:
+        model = rows[0].get("model", "") if rows else ""
+        raise UserError(
+            f"the model {model} proposed {len(asked)} categories, of which {len(found.categories)} have at least "
+            f"{fewest} words that can be used; two are needed. Ask for smaller counts, or ask another model"
+        )
+    return found
+
+
+def singular(plural: str) -> str:
+    """Return a category's name: its plural with the last word in the singular, by the commonest endings."""
+    for end, base in (("ies", "y"), ("ches", "ch"), ("shes", "sh"), ("sses", "ss"), ("xes", "x"), ("s", "")):
+        if plural.endswith(end) and not plural.endswith("ss") and len(plural) > len(end) + 1:
+            return plural[: -len(end)] + base
+    return plural
+
+
+def _usable(plural: str, pool: Sequence[str], claims: Counter[str], judged: Judged) -> tuple[list[str], dict[str, str]]:
+    """Return the words that can be used and why each of the others cannot."""
+    taken: dict[str, None] = {}
+    refused: dict[str, str] = {}
+    own = set(re.findall(r"[a-z]+", plural)) | {singular(plural)}
+    for word in pool:
+        if not WORD.fullmatch(word):
+            refused[word] = "not a single word"
+        elif word in own:
+            refused[word] = "the category itself"
+        elif claims[word] > 1:
+            refused[word] = "of several categories"
+        elif judged.get((plural, word)) is False:
+            refused[word] = "found wrong before"
+        elif word not in taken and singular(word) in taken:
+            refused[word] = "plural of another word"
+        else:
+            taken[word] = None
+    return list(taken), refused
+
+
+def _asked(ask: Ask, prompts: Sequence[str]) -> list[str]:
+    texts = ask(prompts)
+    if len(texts) != len(prompts):
+        raise UserError(f"the model answered {len(texts)} of {len(prompts)} prompts")
+    return [str(text) for text in texts]
