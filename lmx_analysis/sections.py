@@ -19,7 +19,7 @@ from lmx_files.errors import UserError
 from lmx_files.reading import inside, is_plain_name, is_regular, open_following_links
 
 FILE = "report_section.json"
-LARGEST_SECTION = 4_000_000
+LARGEST_SECTION = 64_000_000
 """Bytes of a section's file."""
 LARGEST_PICTURE = 4_000_000
 """Bytes of one picture."""
@@ -53,8 +53,8 @@ class Table(_Part):
     """A table; its first column names the rows. Cells are text or numbers (None: a dash). `note` stands below it."""
 
     title: Short
-    columns: list[Short] = Field(min_length=1, max_length=60)
-    rows: list[list[Cell]] = Field(max_length=2000)
+    columns: list[Short] = Field(min_length=1, max_length=1000)
+    rows: list[list[Cell]] = Field(max_length=100_000)
     note: Text = ""
 
     @model_validator(mode="after")
@@ -88,10 +88,10 @@ class Section(_Part):
 
     analysis: Short
     title: Short
-    text: list[Text] = Field(default_factory=list, max_length=60)
-    tables: list[Table] = Field(default_factory=list, max_length=60)
-    pictures: list[Picture] = Field(default_factory=list, max_length=60)
-    pages: list[Short] = Field(default_factory=list, max_length=20)
+    text: list[Text] = Field(default_factory=list, max_length=1000)
+    tables: list[Table] = Field(default_factory=list, max_length=1000)
+    pictures: list[Picture] = Field(default_factory=list, max_length=1000)
+    pages: list[Short] = Field(default_factory=list, max_length=1000)
 
     @model_validator(mode="after")
     def _page_names(self) -> Section:

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from lm_eval.api.instance import Instance
-from lm_eval.utils import simple_parse_args_string
 
 from lmx_files.errors import UserError, unknown
 from lmx_models.methods.method import Method
@@ -99,15 +98,3 @@ def _class_of(name: str) -> Any:
     if not isinstance(getattr(found, "described", None), Method) and not hasattr(found, "new_recorder"):
         raise UserError(f"--decoder {name} records nothing of its tokens, so there is nothing to score: name another")
     return found
-
-
-def arguments_of(text: str) -> dict[str, Any]:
-    """Read ``a=1,b=x`` as lm_eval reads ``--model_args``.
-
-    Raises:
-        UserError: a part is not NAME=VALUE.
-    """
-    for part in filter(None, map(str.strip, text.split(","))):
-        if "=" not in part.strip("="):
-            raise UserError(f"--decoder_args {part!r} is not NAME=VALUE: write e.g. oracle=tiny-oracle,k=4")
-    return dict(simple_parse_args_string(text))

@@ -39,6 +39,8 @@ class HiddenModel(StepModel):
 
     def __init__(self, probe: ProbeModel, rows: int, slots: int = 0) -> None:
         super().__init__(probe.model, rows, slots)
+        if slots:
+            self.cache.slots = slots  # no text is longer, so no room to grow is needed: of short texts a fourth
         self._decoder = probe.decoder
 
     def outputs(self, tokens: torch.Tensor, positions: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
@@ -118,7 +120,9 @@ class Pass:
         self.tokens = tokens
         roots = tree(tokens)
         longest = max(map(len, tokens))
-        self.at_once = min(reader.rows_for(longest), len(texts))
+        fed = sum(node.end - node.begin for node in walk(roots))
+        # No more rows than a forward fills with texts of the common length: each costs memory, and none saves time.
+        self.at_once = min(reader.rows_for(longest), len(texts), -(-self.most * len(texts) // fed))
         rows = self.at_once + LEVELS
         self.reader = reader
         self.model = reader.model_kind(reader.probe, rows, longest)

@@ -106,8 +106,9 @@ def _writer(request: Request) -> Any:
     if request.mode != "generate":
         raise UserError(f"--decoder {request.decoder} writes texts: give --mode generate too")
     from lmx_models import writing
+    from lmx_models.harness.asking import arguments_of
 
-    arguments = writing.arguments_of(request.decoder_args)
+    arguments = arguments_of(request.decoder_args, "--decoder_args")
 
     def opened(model: str) -> Any:
         return writing.opened(

@@ -6,36 +6,37 @@ import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from lm_eval.utils import simple_parse_args_string
+
 from lmx_files.errors import UserError, unknown
 from lmx_files.safety.secrets import redact_text
 
 Ask = Callable[[Sequence[str]], list[str]]
 
 
-def arguments_of(text: str) -> dict[str, str]:
-    """Return ``name=value,...`` as lm_eval's ``--model_args`` has it.
+def arguments_of(text: str, flag: str = "--model_args") -> dict[str, Any]:
+    """Return ``name=value,...`` as lm_eval reads it: ``False`` and ``3`` are no texts.
 
     Raises:
-        UserError: a part is no ``name=value``.
+        UserError: a part is no ``name=value``; `flag` says where it stands.
     """
-    found: dict[str, str] = {}
-    for part in filter(None, (each.strip() for each in text.split(","))):
-        name, equals, value = part.partition("=")
-        if not equals or not name:
-            raise UserError(f"--model_args {part!r}: write NAME=VALUE, with commas between them")
-        found[name.strip()] = value.strip()
-    return found
+    parts = [part for part in map(str.strip, text.split(",")) if part]
+    for part in parts:
+        name, equals, _ = part.partition("=")
+        if not equals or not name.strip():
+            raise UserError(f"{flag} {part!r}: write NAME=VALUE, with commas between them, e.g. pretrained=NAME,k=4")
+    return dict(simple_parse_args_string(",".join(parts)))
 
 
-def name_of(model: str, arguments: Mapping[str, str]) -> str:
+def name_of(model: str, arguments: Mapping[str, Any]) -> str:
     """Return what a model is called in files: its weights and revision where it has some, else the model's type."""
-    weights = arguments.get("pretrained") or arguments.get("model") or arguments.get("path") or model
+    weights = str(arguments.get("pretrained") or arguments.get("model") or arguments.get("path") or model)
     revision = arguments.get("revision") or ""
     return redact_text(f"{weights.rstrip('/')}@{revision}" if revision else weights.rstrip("/"))
 
 
 def load_ask(
-    model: str, arguments: Mapping[str, str], max_tokens: int, device: str | None = None, batch_size: int = 8
+    model: str, arguments: Mapping[str, Any], max_tokens: int, device: str | None = None, batch_size: int = 8
 ) -> Ask:
     """Load a model of lm_eval and return it as a function; prompts go through its chat template if it has one.
 

@@ -19,6 +19,10 @@ SHORT = 32
 """Queries of a row up to which `beside` is the faster form; measured on one core, 256 tokens, 9 heads of 64."""
 
 
+FUSED = getattr(torch.ops.aten, "_scaled_dot_product_flash_attention_for_cpu", None)
+"""PyTorch's own kernel, by a name that is not public, for no other returns the sums. Without it `attend` is used."""
+
+
 def whole(own: Tensor, rows: Sequence[Any], start: int, layer: int, name: str) -> Tensor:
     """Return keys or values of whole texts, ``[rows, key heads, start + n, dim]``.
 
@@ -57,7 +61,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor, scaling: float | None, window: int |
 def beside_fits(q: Tensor, v: Tensor, start: int, window: int | None, softcap: float | None) -> bool:
     """Tell whether `beside` can be used, and is worth it."""
     plain = window is None and softcap is None and q.device.type == "cpu" and q.shape[3] == v.shape[3]
-    return plain and start > 0 and q.shape[2] <= SHORT
+    return FUSED is not None and plain and start > 0 and q.shape[2] <= SHORT
 
 
 def beside(q: Tensor, k: Tensor, v: Tensor, before: Sequence[tuple[Tensor, Tensor]], scaling: float | None) -> Tensor:
@@ -98,5 +102,6 @@ def beside(q: Tensor, k: Tensor, v: Tensor, before: Sequence[tuple[Tensor, Tenso
 
 def _with_sums(q: Tensor, k: Tensor, v: Tensor, causal: bool, scaling: float | None) -> tuple[Tensor, Tensor]:
     """Return attention, and the logarithm of the sum of exponentials of each query, ``[rows, heads, queries]``."""
-    o, sums = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(q, k, v, 0.0, causal, scale=scaling)
+    assert FUSED is not None
+    o, sums = FUSED(q, k, v, 0.0, causal, scale=scaling)
     return o, sums

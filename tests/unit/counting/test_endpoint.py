@@ -56,7 +56,7 @@ def test_names_and_arguments():
     assert name_of("hf", {"pretrained": "a/b", "revision": "main"}) == "a/b@main"
     assert name_of("local-chat-completions", {"model": "x", "base_url": "http://y"}) == "x"
     assert name_of("scripted", {}) == "scripted"
-    assert arguments_of("a=b, c=d=e") == {"a": "b", "c": "d=e"}
+    assert arguments_of("a=b, c=d=e,f=False,n=3") == {"a": "b", "c": "d=e", "f": False, "n": 3}
     with pytest.raises(UserError, match="write NAME=VALUE"):
         arguments_of("a")
 

@@ -15,6 +15,7 @@ from lmx_files.errors import UserError
 from lmx_models import writing
 from lmx_models.core.recording import Recorder
 from lmx_models.guided.model import GuidedLM
+from lmx_models.harness.asking import arguments_of
 from lmx_models.hybrid.model import HybridLM
 from lmx_models.iterative import IterativeLM
 from lmx_models.methods.ar import AutoregressiveLM
@@ -172,5 +173,5 @@ def test_mistakes_are_one_line(tmp_path):
     ):
         pass
     with pytest.raises(UserError, match="NAME=VALUE"):
-        writing.arguments_of("oracle")
-    assert writing.arguments_of("oracle=x,k=4") == {"oracle": "x", "k": 4}
+        arguments_of("oracle", "--decoder_args")
+    assert arguments_of("oracle=x,k=4") == {"oracle": "x", "k": 4}
