@@ -37,6 +37,8 @@ class Text:
 class HiddenModel(StepModel):
     """A model whose forwards over the slot cache end before its head: feeds are answered with hidden states."""
 
+    checked = False  # who makes logits of the states knows the text and the token
+
     def __init__(self, probe: ProbeModel, rows: int, slots: int = 0) -> None:
         super().__init__(probe.model, rows, slots)
         if slots:

@@ -10,6 +10,8 @@ operator over all positions, of which ``topk``, ``argmax`` and float64 sums are 
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+
 import torch
 
 COLUMNS = ("entropy", "varentropy", "surprisal", "probability", "rank", "margin", "top_probability", "top_token")
@@ -19,11 +21,15 @@ BLOCK = 256
 
 
 class NotFiniteError(ArithmeticError):
-    """Logits at `position` (a number among those given) are NaN or infinite."""
+    """Logits at `position` (a number among those given) are NaN or infinite.
 
-    def __init__(self, position: int) -> None:
+    Attributes:
+        key: of the text, where several are written. role: of the model that gave them, where there are several.
+    """
+
+    def __init__(self, position: int, key: Hashable = None, role: str = "") -> None:
         super().__init__(f"logits at position {position} are not finite")
-        self.position = position
+        self.position, self.key, self.role = position, key, role
 
 
 def token_scores(logits: torch.Tensor, targets: torch.Tensor, excluded: bool = False) -> dict[str, torch.Tensor]:

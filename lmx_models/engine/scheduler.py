@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lmx_models.core.base import Decoding, Feed, Generate, Generation, Reply
+from lmx_models.core.distributions import NotFiniteError
 from lmx_models.core.trace import ModelCost
 from lmx_models.engine.step_model import StepModel
 from lmx_models.servers.remote_model import RemoteModel
@@ -78,7 +79,11 @@ class Scheduler:
         self._reached = dict.fromkeys(self._waiting, -1)
 
     def run(self, jobs: Iterable[Job]) -> Iterator[Finished]:
-        """Yield each text as soon as it is finished; its place is filled only after the caller comes back."""
+        """Yield each text as soon as it is finished; its place is filled only after the caller comes back.
+
+        Raises:
+            NotFiniteError: a model gave logits that are NaN or infinite; `key` is that of the job.
+        """
         for batch in self.batches(jobs):
             yield from batch
 
@@ -135,7 +140,11 @@ class Scheduler:
         self._last = max(self._waiting, key=lambda name: (min(len(self._waiting[name]), self.rows), name == self._last))
         batch = self._take(self._last)
         feeds = [((sequence.key, feed.model), feed) for sequence, feed in batch]
-        all_logits, seconds = self._step[self._last].step(feeds)
+        try:
+            all_logits, seconds = self._step[self._last].step(feeds)
+        except NotFiniteError as error:
+            own = next(one for one, feed in batch if (one.key, feed.model) == error.key)
+            raise NotFiniteError(error.position, own.key, own.asks.model) from None
         tokens = sum(len(feed.tokens) for _, feed in feeds)
         finished = []
         for (sequence, feed), logits in zip(batch, all_logits, strict=True):
@@ -167,6 +176,8 @@ class Scheduler:
             sequence.asks = sequence.decoding.send(answer)
         except StopIteration as end:
             return [self._finish(sequence, end.value)]
+        except NotFiniteError as error:
+            raise NotFiniteError(error.position, sequence.key, sequence.asks.model) from None
         self._wait(sequence)
         return []
 

@@ -8,6 +8,7 @@ import torch
 
 from lmx_files.errors import UserError
 from lmx_models.core.base import Feed
+from lmx_models.core.distributions import NotFiniteError
 from lmx_models.engine.step_model import StepModel
 
 
@@ -46,6 +47,11 @@ def check(model: Any, name: str) -> float:
                 got[key].append(logits)
                 begin[key] += pieces[key]
         cached = torch.stack([torch.cat(rows) for rows in got])
+    except NotFiniteError:
+        raise UserError(
+            f"{name}: logits are NaN or infinite: the weights are damaged, or the numbers too large for "
+            f"{str(model.dtype).removeprefix('torch.')}. Try dtype=float32 or bfloat16, or a fresh copy"
+        ) from None
     except (TypeError, AttributeError, RuntimeError, ValueError, LookupError) as error:
         raise UserError(
             f"{name}: the decoding engine cannot run {type(model).__name__} ({type(error).__name__}: "

@@ -6,11 +6,12 @@ import inspect
 import time
 from collections.abc import Hashable, Sequence
 from contextlib import nullcontext
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
 from lmx_models.core.base import Feed
+from lmx_models.core.distributions import NotFiniteError
 from lmx_models.engine.packed_linear import packed
 from lmx_models.engine.slot_attention import configs_of, slots_active
 from lmx_models.engine.slot_cache import Plan, SlotCache, Span
@@ -28,6 +29,9 @@ class StepModel:
     Any unmodified causal model of transformers works whose attention goes through its `AttentionInterface` and takes
     ``position_ids``; `lmx_models.engine.self_check.check` tells whether a model does.
     """
+
+    checked: ClassVar[bool] = True
+    """Whether what forwards give is looked through for NaN and infinity."""
 
     def __init__(self, model: Any, rows: int, slots: int = 0) -> None:
         self.model = model
@@ -74,6 +78,9 @@ class StepModel:
 
         Returns:
             For each feed its logits, fp32 ``[feed.logits, vocabulary]`` on the model's device, and the seconds taken.
+
+        Raises:
+            NotFiniteError: logits of a feed are NaN or infinite; its key, and the slot of the token that gave them.
         """
         started = time.perf_counter()
         spans: list[Span] = []
@@ -103,6 +110,9 @@ class StepModel:
         with slots_active(self._configs, self.cache), fast:
             logits = self.outputs(tensor(tokens).unsqueeze(0), tensor(positions).unsqueeze(0), tensor(wanted))
         self.cache.plan = None
+        # Minus infinity is a token that cannot be. A NaN would be the argmax, and its text would look like any other.
+        if self.checked and len(logits) and not bool(logits.amax(-1).isfinite().all()):
+            raise _not_finite(logits, feeds_by_row, spans)
         by_key: dict[Hashable, torch.Tensor] = {}
         begin = 0
         for (key, feed), span in zip(feeds_by_row, spans, strict=True):
@@ -126,3 +136,12 @@ class StepModel:
             use_cache=True,
             **more,
         )
+
+
+def _not_finite(logits: torch.Tensor, feeds: Sequence[tuple[Hashable, Feed]], spans: Sequence[Span]) -> NotFiniteError:
+    first = int((~logits.amax(-1).isfinite()).nonzero()[0, 0])
+    for (key, feed), span in zip(feeds, spans, strict=True):
+        if first < feed.logits:
+            return NotFiniteError(span.at + span.n - feed.logits + first, key)
+        first -= feed.logits
+    raise IndexError(first)

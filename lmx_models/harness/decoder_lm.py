@@ -30,6 +30,7 @@ from lmx_models.engine.step_model import StepModel
 from lmx_models.harness import ranks
 from lmx_models.harness.devices import usable_device
 from lmx_models.harness.evaluated import check_asked, check_origins, document_of
+from lmx_models.harness.finite import naming_texts
 from lmx_models.harness.journaled import JournaledLM
 from lmx_models.harness.method_settings import hf_arguments
 from lmx_models.harness.resume import ResumeJournal
@@ -208,12 +209,9 @@ class DecoderLM(FamilyModels, JournaledLM):
         order = sorted((i for i in range(len(todo)) if i not in texts), key=lambda i: -len(todo[i].prompt))
         jobs = (Job(i, functools.partial(self.decode, todo[i])) for i in order)
         kept = 0
-        with tqdm(
-            total=len(todo),
-            initial=len(texts),
-            disable=disable_tqdm or self.rank != 0,
-            desc=f"Running {self.method} generate_until",
-        ) as bar:
+        bar_of = functools.partial(tqdm, disable=disable_tqdm or self.rank != 0)
+        title = f"Running {self.method} generate_until"
+        with bar_of(total=len(todo), initial=len(texts), desc=title) as bar, naming_texts(self, requests, todo):
             for batch in scheduler.batches(jobs):
                 for finished in batch:
                     i = int(str(finished.key))

@@ -13,6 +13,7 @@ from lm_eval.models.huggingface import HFLM
 from lmx_files.errors import UserError
 from lmx_files.journal import key_of
 from lmx_models.harness.evaluated import Evaluated, check_origins
+from lmx_models.harness.finite import check_likelihoods
 from lmx_models.harness.method_settings import MethodSettings
 from lmx_models.harness.resume import ResumeJournal
 from lmx_models.records.fingerprint import arguments_identity, lmx_version, model_identity, own_identity, plugin_code
@@ -55,11 +56,14 @@ class JournaledLM(MethodSettings, Evaluated, HFLM):
 
     def _likelihoods(self, kind: str, requests: list[Instance], compute: Any, disable_tqdm: bool) -> list[Any]:
         check_origins(requests)
-        if self.journal is None:
-            return compute(requests, disable_tqdm=disable_tqdm)
         compute = functools.partial(compute, disable_tqdm=disable_tqdm)
-        description = {"kind": kind, **self.weights_identity(), "likelihood": self.likelihood_settings()}
-        return self.journal.likelihoods(self, description, requests, compute)
+        if self.journal is None:
+            found: list[Any] = compute(requests)
+        else:
+            description = {"kind": kind, **self.weights_identity(), "likelihood": self.likelihood_settings()}
+            found = self.journal.likelihoods(self, description, requests, compute)
+        check_likelihoods(self, requests, found)
+        return found
 
     def likelihood_settings(self) -> dict[str, Any]:
         """Return how likelihoods are computed, for the results file and the journal."""

@@ -13,9 +13,11 @@ from tqdm import tqdm
 
 from lmx_files.errors import UserError, unknown
 from lmx_models.core.base import Decoding
+from lmx_models.core.distributions import NotFiniteError
 from lmx_models.core.sampling import stream
 from lmx_models.engine.scheduler import Job, Scheduler
 from lmx_models.harness.decoder_lm import DecoderLM
+from lmx_models.harness.finite import no_numbers
 from lmx_models.zoo import families
 
 log = logging.getLogger(__name__)
@@ -114,9 +116,14 @@ class MaskLikelihoods(DecoderLM):
             return
         slots = max((sum(map(len, text)) for text in texts), default=0)
         scheduler = Scheduler(self.step_models(rows, slots), rows)
-        for finished in scheduler.run(Job(i, functools.partial(self.estimate, *texts[i])) for i in order):
-            extra = finished.generation.extra
-            yield int(str(finished.key)), (extra["log_likelihood"], extra["is_greedy"])
+        try:
+            for finished in scheduler.run(Job(i, functools.partial(self.estimate, *texts[i])) for i in order):
+                extra = finished.generation.extra
+                yield int(str(finished.key)), (extra["log_likelihood"], extra["is_greedy"])
+        except NotFiniteError as error:
+            context, continuation = texts[int(str(error.key))]
+            begin = self.tok_decode([*context, *continuation][:12])
+            raise no_numbers(self, f"logits are NaN or infinite in the likelihood of the text {begin!r}...") from None
 
     def text_stream(self, *text: list[int]) -> Any:
         """Return the random numbers of one text's estimate: its own, whatever it is scored beside."""

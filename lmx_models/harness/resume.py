@@ -17,6 +17,7 @@ from lmx_files.journal import Journal, key_of
 from lmx_models.core.completion import Completion
 from lmx_models.core.trace import Trace
 from lmx_models.harness.evaluated import document_of
+from lmx_models.harness.finite import is_likelihood
 
 log = logging.getLogger(__name__)
 
@@ -126,7 +127,9 @@ class _Tee:
         self.synced = time.monotonic()
 
     def add_partial(self, kind: str, arguments: Any, result: Any) -> None:
-        """Take one result."""
+        """Take one result; one that is no number will be refused, see `finite`, and must not come back."""
+        if not is_likelihood(result):
+            return
         self.journal.add(key_of([self.header, *arguments]), result)
         if time.monotonic() - self.synced > SYNC_EVERY:
             self.journal.sync()

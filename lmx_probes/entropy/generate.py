@@ -40,20 +40,12 @@ class Writing:
     rows: int = 16
 
 
-def scored_writing(
-    decoding: Decoding, vocabulary: int, found: list[dict[str, float]], refuse: Callable[[int], UserError]
-) -> Decoding:
-    """Run a left-to-right decoder and add the scores of each token that it writes to `found`; see `scores`.
-
-    Args:
-        refuse: makes the error for logits that are NaN or infinite at a position of the text.
-    """
+def scored_writing(decoding: Decoding, vocabulary: int, found: list[dict[str, float]]) -> Decoding:
+    """Run a left-to-right decoder and add the scores of each token that it writes to `found`; see `scores`."""
     ask = next(decoding)
     while True:
         logits = yield ask
         row = logits[-1:, :vocabulary]
-        if not bool(torch.isfinite(row.sum())):  # before a token is drawn, which may fail in its own way
-            raise refuse(len(found))
         try:
             ask = decoding.send(logits)
         except StopIteration as end:
@@ -105,14 +97,14 @@ def write_and_take(
         write: returns for each item what has ``prompt`` (ids) and ``trace``; see `lmx_models.writing`.
 
     Raises:
-        UserError: a token has no score: a server or a model with another tokenizer wrote it; logits are not finite.
+        UserError: a token has no score: a server or a model with another tokenizer wrote it.
     """
     names, tokens, texts = TokenNames(tokenizer), work.tokens(name), work.texts(name)
     for number, part in enumerate(track(parts_of(items), name)):
         if tokens.has(number):
             continue
         made, encoded = [], []
-        for i, one in zip(part, _finite(write, model, [items[i] for i in part]), strict=True):
+        for i, one in zip(part, write([items[i] for i in part]), strict=True):
             ids = list(one.trace["tokens"])
             text = str(tokenizer.decode(ids, skip_special_tokens=True))
             made.append(
@@ -132,25 +124,6 @@ def write_and_take(
         found["text"] = [i + part.start for i in found["text"]]
         texts.write(number, text_columns(made, part.start, name))
         tokens.write(number, found)
-
-
-def _finite(write: Callable[[Sequence[Item]], Sequence[Any]], model: str, items: Sequence[Item]) -> Sequence[Any]:
-    try:
-        return write(items)
-    except scores.NotFiniteError:
-        for item in items:  # one by one, to find the text
-            try:
-                write([item])
-            except scores.NotFiniteError as error:
-                raise UserError(_not_finite(model, item.where, error.position)) from None
-        raise
-
-
-def _not_finite(model: str, where: str, position: int) -> str:
-    return (
-        f"{model}: logits are NaN or infinite in the text of {where}, at position {position}: the weights are damaged, "
-        "or the numbers too large for --dtype"
-    )
 
 
 def _write(
@@ -181,15 +154,20 @@ def _write(
         limit = min(room, (longest or len(prompts[i]) + room) - len(prompts[i]))
         rng = stream(writing.seed, item.task, item.doc_id, item.repeat)
         inner = autoregressive(prompts[i], "ar", writing.sampling, Stopping(limit, stop, (), decode), rng)
-        return scored_writing(
-            inner, probe.head.vocabulary, found[i], lambda at: UserError(_not_finite(probe.name, item.where, at))
-        )
+        return scored_writing(inner, probe.head.vocabulary, found[i])
 
     rows = max(1, min(writing.rows, len(items)))
     scheduler = Scheduler({"ar": StepModel(probe.model, rows)}, rows)
     generations: dict[int, Generation] = {}
-    for done in scheduler.run(Job(i, functools.partial(start, i)) for i in range(len(items))):
-        generations[int(str(done.key))] = done.generation
+    try:
+        for done in scheduler.run(Job(i, functools.partial(start, i)) for i in range(len(items))):
+            generations[int(str(done.key))] = done.generation
+    except scores.NotFiniteError as error:
+        i = int(str(error.key))
+        raise UserError(
+            f"{probe.name}: logits are NaN or infinite in the text of {items[i].where}, at position {len(found[i])}: "
+            "the weights are damaged, or the numbers too large for --dtype"
+        ) from None
     made = []
     for i, item in enumerate(items):
         ids = generations[i].tokens

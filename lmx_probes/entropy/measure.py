@@ -96,8 +96,14 @@ def measure(
 
 def read_part(reader: Reader, scored: Scored, part: range) -> torch.Tensor:
     """Return the states before every scored token of a part, in the texts' order."""
-    states: dict[int, torch.Tensor] = dict(reader.read(scored.texts(part)))
-    return torch.cat([states[i] for i in range(len(part))])
+    texts = scored.texts(part)
+    ends = list(itertools.accumulate(len(text.wanted) for text in texts))
+    hidden = torch.empty(0)
+    for i, states in reader.read(texts):
+        if not len(hidden):  # all of the part's room at once: kept text by text and joined it would take twice as much
+            hidden = states.new_empty(ends[-1], states.shape[1])
+        hidden[ends[i] - len(states) : ends[i]] = states
+    return hidden
 
 
 def columns(

@@ -8,10 +8,9 @@ from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from lmx_files import atomic
+from lmx_files import parquet
 from lmx_probes.mediation.measure import Meter
 from lmx_probes.mediation.parts import Parts, joined
 from lmx_probes.mediation.running import digit_rows, lists_of, residuals, steering
@@ -45,7 +44,7 @@ def measure_running(
         folder, "running", lists, [each.tokens for each in lists],
         lambda some: residuals(study.patcher, some, layers), progress, list(layers),
     )  # fmt: skip
-    _write(folder / "digits.parquet", pa.table(digit_rows(study.patcher, Meter(study.answers))))
+    parquet.write(folder / "digits.parquet", pa.table(digit_rows(study.patcher, Meter(study.answers))))
 
 
 def measure_steering(
@@ -71,9 +70,4 @@ def _in_parts(
     for number in progress([each for each in numbers if not parts.has(each)]):
         parts.write(number, {name: measure(items[number * CHUNK : (number + 1) * CHUNK])})
     if items:
-        _write(folder / f"{name}.parquet", joined(folder / "parts" / name, name))
-
-
-def _write(path: Path, table: pa.Table) -> None:
-    with atomic.replacing(path, binary=True) as file:
-        pq.write_table(table, file, compression="zstd")
+        parquet.write(folder / f"{name}.parquet", joined(folder / "parts" / name, name))

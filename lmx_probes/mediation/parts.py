@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from lmx_files import atomic, jsonl
+from lmx_files import atomic, jsonl, parquet
 from lmx_files.errors import UserError
 from lmx_files.hashing import sha256_of_text
 from lmx_files.reading import reason
@@ -46,19 +45,20 @@ class Parts:
         return (self.folder / f"part-{number:05d}.done").is_file()
 
     def write(self, number: int, tables: Mapping[str, Mapping[str, Sequence[Any]]]) -> None:
-        """Write a part of each table, then the mark that it is whole."""
+        """Write a part of each table, then the mark that it is whole.
+
+        Raises:
+            UserError: the disk is full or the like; what was measured before stays.
+        """
+        for name, columns in tables.items():
+            parquet.write(self.folder / f"{name}-{number:05d}.parquet", pa.table(dict(columns)))
         try:
-            for name, columns in tables.items():
-                with atomic.replacing(self.folder / f"{name}-{number:05d}.parquet", binary=True, sync=True) as file:
-                    pq.write_table(pa.table(dict(columns)), file, compression="zstd")
             atomic.write(self.folder / f"part-{number:05d}.done", "", sync=True)
         except OSError as error:
-            raise UserError(
-                f"cannot write into {self.folder}: {reason(error)}. What is measured stays; make room and run again"
-            ) from error
+            raise UserError(f"cannot write into {self.folder}: {reason(error)}. Make room and run again") from error
 
 
 def joined(folder: Path, name: str) -> pa.Table:
     """Return a table of all its parts, in order."""
     files = sorted(folder.glob(f"{name}-*.parquet"))
-    return pa.concat_tables([pq.read_table(file) for file in files])
+    return pa.concat_tables([parquet.read(file) for file in files])

@@ -15,10 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 
-from lmx_files import atomic
+from lmx_files import parquet
 from lmx_probes.mediation.answers import Answers
 from lmx_probes.mediation.measure import Grid, Key
 from lmx_probes.mediation.trials import Trial
@@ -82,9 +81,7 @@ def write_screen(path: Path, estimates: dict[Key, float], grid: Grid) -> None:
             "chosen": [key in (grid.chosen or ()) for key in keys],
         }
     )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic.replacing(path, binary=True) as file:
-        pq.write_table(table, file)
+    parquet.write(path, table)
 
 
 def _of_trial(patcher: Patcher, trial: Trial, grid: Grid, answers: Answers) -> tuple[dict[Key, float], float]:

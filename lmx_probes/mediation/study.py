@@ -8,10 +8,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
 import torch
 
-from lmx_files import atomic, jsonl
+from lmx_files import atomic, jsonl, parquet
 from lmx_files.errors import UserError, few, unknown
 from lmx_files.hashing import sha256
 from lmx_files.manifest import versions
@@ -236,7 +235,6 @@ def run_study(
         "versions": versions(),
     }
     for table in ("effects", "pairs", "controls"):
-        with atomic.replacing(output / f"{table}.parquet", binary=True) as file:
-            pq.write_table(joined(output / "parts", table), file, compression="zstd")
+        parquet.write(output / f"{table}.parquet", joined(output / "parts", table))
     atomic.write(output / "mediation_study.json", jsonl.strict(about, indent=2) + "\n")
     return study
