@@ -15,9 +15,11 @@ import torch
 from lmx_files.errors import UserError, unknown
 from lmx_models.engine import self_check
 from lmx_models.engine.packed_linear import packed
-from lmx_models.zoo import catalogue
+from lmx_models.zoo import catalogue, families
+from lmx_models.zoo.from_files import quiet_loading
 from lmx_models.zoo.loading import load as load_model
 from lmx_models.zoo.loading import load_tokenizer
+from lmx_models.zoo.resolved import Resolved
 from lmx_probes.heads import Head, packed_product, scale_of, softcap_of
 
 DTYPES = ("float32", "bfloat16", "float16")
@@ -73,6 +75,27 @@ def tokenizer_of(name: str) -> Any:
     return load_tokenizer(catalogue.resolve(name), name)
 
 
+def place_of(device: str | None) -> torch.device:
+    """Return where models are put: on `device`, or on a GPU where there is one."""
+    return torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+
+
+def refuse_unread(resolved: Resolved, name: str) -> None:
+    """Refuse a model that fills masks: a row of its logits is not of the next token given those before.
+
+    Raises:
+        UserError: it is one, or its configuration cannot be read.
+    """
+    with quiet_loading(name):
+        filled = families.fills_masks(resolved.pretrained, resolved.revision)
+    if filled is not None:
+        raise UserError(
+            f"{name} was trained to fill masks ({filled}) and is not read from left to right, so its numbers would "
+            "mean nothing. Let it record them while it writes: record=all in `lmx run --model_args`, or lmx entropy "
+            "--mode generate --decoder mdlm, bd3lm or wedlm"
+        )
+
+
 def load(name: str, dtype: str = "float32", device: str | None = None, check: bool = True) -> ProbeModel:
     """Load a model for probing.
 
@@ -87,8 +110,8 @@ def load(name: str, dtype: str = "float32", device: str | None = None, check: bo
     if dtype not in DTYPES:
         raise unknown("--dtype", dtype, DTYPES)
     resolved = catalogue.resolve(name)
-    place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    model, tokenizer = load_model(resolved, name, getattr(torch, dtype), place)
+    refuse_unread(resolved, name)
+    model, tokenizer = load_model(resolved, name, getattr(torch, dtype), place_of(device))
     return probe(model, tokenizer, name, resolved.note, check)
 
 
