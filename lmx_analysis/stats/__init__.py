@@ -12,6 +12,7 @@ from lmx_analysis.stats.kinds import KINDS, Metric, metric_of
 from lmx_analysis.stats.missing import NONE_MISSING, Missing, judge_missing
 from lmx_analysis.stats.paired import Paired, compare_columns, compare_paired, mcnemar_exact
 from lmx_analysis.stats.signflip import flip_statistics
+from lmx_analysis.stats.two_groups import TwoGroups, two_groups
 
 __all__ = [
     "KINDS",
@@ -21,6 +22,7 @@ __all__ = [
     "Metric",
     "Missing",
     "Paired",
+    "TwoGroups",
     "benjamini_hochberg",
     "cluster_bootstrap",
     "cluster_sums",
@@ -39,5 +41,6 @@ __all__ = [
     "percentile",
     "simultaneous",
     "standard_error",
+    "two_groups",
     "wilson",
 ]
