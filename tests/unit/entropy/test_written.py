@@ -27,7 +27,8 @@ from lmx_models.methods.wedlm import WeDLM
 from lmx_models.trying import texts_of
 from lmx_probes import models
 from lmx_probes.entropy import measurement as measuring
-from lmx_probes.entropy.inputs import Inputs, Item, from_run
+from lmx_probes.entropy.inputs import Inputs, Item
+from lmx_probes.entropy.samples import from_run
 from lmx_probes.scores import NotFiniteError
 
 HYBRID = {"preset": "ar_to_diffusion", "ar": "tiny-base", "diffusion": "tiny-mdlm", "diffusion_method": "mdlm"}
