@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from lmx_analysis.entropy.load import Measurement
-from lmx_analysis.entropy.testing import right_answers
+from lmx_analysis.entropy.testing import why_not_split
 from lmx_analysis.sections import Picture, Section, Table, cells
 
 CAPTIONS = {
@@ -83,11 +83,8 @@ def conclusions(found: Measurement, made: Mapping[str, Sequence[dict[str, Any]]]
             f"KL({row['a']} || {row['b']}) is {row['kl_ab_mean']:.4f} ± {row['kl_ab_error']:.4f} nats a token; the "
             f"likeliest token is the same at {row['same_top']:.1%}."
         )
-    if any(right_answers(found, name) is None for name in found.names):
-        yield (
-            "Right and wrong answers are not told apart, because the metric is not 0 or 1 everywhere: name one that is "
-            "with --metric."
-        )
+    if why := why_not_split(found):
+        yield f"{why[0].upper()}{why[1:]}."
     tested = [row for row in made.get("tests_between_models", ()) if row["measure"] == "entropy"]
     for row in tested:
         verdict = "differs" if row["p_holm"] < 0.05 else "does not differ beyond chance"

@@ -19,6 +19,8 @@ from lmx_analysis.entropy.load import Measurement
 from lmx_analysis.stats import benjamini_hochberg, compare_columns, holm, numbered, two_groups
 
 MEASURES = ("entropy", "surprisal", "probability_of_next_token", "varentropy")
+VERDICTS = (1, 100)
+"""What a metric of right or wrong gives to a right answer: 1, or per cent."""
 FLIPS = 10_000
 """Sign flips of the tests by token; with more than 400 tokens `FLIPS_A_TOKEN` for each, up to `MOST_FLIPS`: the least p
 is one in so many, and Benjamini and Hochberg's correction multiplies a single one by the number of tokens."""
@@ -64,13 +66,26 @@ def between_models(found: Measurement, resamples: int = 10_000, seed: int = 1234
 
 
 def right_answers(found: Measurement, name: str) -> pd.Series | None:
-    """Return which of a model's judged texts are right (metric 1) and which wrong (0), by text number.
+    """Return which of a model's judged texts are right (metric 1, or 100 per cent) and which wrong (0), by text number.
 
     None where a metric has other values: 0.3 of ROUGE, or 23 of BLEU, is neither.
     """
-    texts = found.texts[name]
-    known = texts.set_index("text")["correct"].dropna()
-    return known == 1 if known.isin((0, 1)).all() else None
+    known = found.texts[name].set_index("text")["correct"].dropna()
+    return known > 0 if any(known.isin((0, right)).all() for right in VERDICTS) else None
+
+
+def why_not_split(found: Measurement) -> str | None:
+    """Return in words why right and wrong answers are not told apart, None where they are or nothing is judged."""
+    for name in found.names:
+        if right_answers(found, name) is None:
+            values = found.texts[name]["correct"].dropna()
+            odd = values[~values.isin((0, *VERDICTS))]
+            example = float(odd.iloc[0]) if len(odd) else float(values.max())
+            return (
+                f"right and wrong answers are not told apart, because the metric is not 0 or 1 everywhere (e.g. "
+                f"{example:g}): name one that is with --metric, and another --output_dir"
+            )
+    return None
 
 
 def right_and_wrong(found: Measurement) -> list[dict[str, Any]]:

@@ -71,10 +71,10 @@ def run(request: Request, track: Any) -> None:
     )  # fmt: skip
     stamp = request.timestamp or started.strftime("%Y%m%d_%H%M%S")
     measured = entropy(inputs, options, stamp, track)
-    from lmx_analysis.entropy import results
+    from lmx_analysis.entropy import results, testing
     from lmx_analysis.tables import console
 
-    _, made = results.write(
+    found, made = results.write(
         request.output_dir, request.experiment_name, request.plots, request.study, seed=request.seed, track=track
     )
     _manifest(request, inputs.files, started, time.monotonic() - clock, measured.plan)
@@ -82,7 +82,7 @@ def run(request: Request, track: Any) -> None:
     for table in results.screen_tables(made):
         screen.print(table)
         screen.print()
-    for note in measured.notes:
+    for note in filter(None, [*measured.notes, testing.why_not_split(found)]):
         screen.print(f"note: {note}", markup=False, highlight=False)
     terminal.say(str(request.output_dir))
 

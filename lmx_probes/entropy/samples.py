@@ -124,8 +124,6 @@ class _Logged:
         self.traces = read_traces(run, lambda line: line["trace"])
         self.unjudged = 0
         """Texts of documents that have a value, and none of their own."""
-        self.odd: float | None = None
-        """A value of the metric that is neither 0 nor 1."""
 
     def items(self, sample: dict[str, Any], calls: Any, left: Counter[str]) -> Iterator[Item]:
         """Yield the items of a document's texts.
@@ -162,7 +160,6 @@ class _Logged:
             values = [math.nan if together else _number(value), *[math.nan] * (count - 1)][:count]
             if not math.isnan(_number(value)):
                 self.unjudged += count if together else max(0, count - 1)
-        self.odd = next((each for each in values if not math.isnan(each) and each not in (0, 1)), self.odd)
         return values
 
     def _of_all(self, sample: dict[str, Any]) -> bool:
@@ -181,11 +178,6 @@ class _Logged:
             found.append(
                 f"{self.task}: {self.metric} is not of each text but of its document (of the first text, or of all "
                 f"together), so {self.unjudged} texts count neither as right nor as wrong"
-            )
-        if self.odd is not None:
-            found.append(
-                f"{self.task}: {self.metric} is not 0 or 1 everywhere (e.g. {self.odd:g}), so right and wrong answers "
-                "are not told apart: name a metric that is with --metric"
             )
         return found
 

@@ -142,12 +142,6 @@ def test_a_value_for_each_text_is_taken(tmp_path):
     assert [item.correct for item in found.items] == [0.0, 1.0]
 
 
-def test_a_metric_that_is_no_verdict_is_told(tmp_path):
-    line = sample([["a"]], metrics=["bleu"], bleu=23.4)
-    found = from_run(run_folder(tmp_path / "r", [line], RESULTS), "logged", metric=lambda _r, _t: "bleu")
-    assert any("bleu is not 0 or 1" in note and "--metric" in note for note in found.notes)
-
-
 def test_empty_texts_are_one_note(tmp_path):
     lines = [sample([[""]], doc_id=i) for i in range(3)] + [sample([["x"]], doc_id=3)]
     folder = run_folder(tmp_path / "r", lines, results(**{"n-samples": {"t": {"original": 4, "effective": 4}}}))

@@ -22,16 +22,17 @@ def in_documents(found, each: int):
     return found
 
 
-@pytest.mark.parametrize("values", [[0.0, 23.4], [0.3, 1.0], [0.0, 2.0]])
+@pytest.mark.parametrize("values", [[0.0, 23.4], [0.3, 1.0], [0.0, 2.0], [1.0, 100.0]])
 def test_a_metric_that_is_no_verdict_splits_nothing(tmp_path, values):
     found = made(tmp_path, {"a": model(np.random.default_rng(1))}, np.array(values * 30))
     assert testing.right_and_wrong(found) == []
     assert figures.right_and_wrong(found) == {}
     rows = {"overview": []}
     assert any("--metric" in line for line in section.conclusions(found, rows))
-    judged = made(tmp_path, {"a": model(np.random.default_rng(1))}, np.array([0.0, 1.0] * 30))
-    assert testing.right_and_wrong(judged)
-    assert not any("--metric" in line for line in section.conclusions(judged, rows))
+    for right in (1.0, 100.0):  # per cent, as some tasks have it
+        judged = made(tmp_path, {"a": model(np.random.default_rng(1))}, np.array([0.0, right] * 30))
+        assert testing.right_and_wrong(judged)
+        assert not any("--metric" in line for line in section.conclusions(judged, rows))
 
 
 def test_texts_without_a_verdict_are_on_neither_side(tmp_path):
