@@ -23,9 +23,12 @@ TOKEN_COLUMNS = (
 
 
 class Tables(Mapping[str, pd.DataFrame]):
-    """The tokens of each model, read when they are asked for: those of the last two models stay in memory."""
+    """The tokens of each model, read when they are asked for.
 
-    KEPT = 2
+    They stay in memory as long as all take `KEPT_BYTES`, and those of the last two models in any case.
+    """
+
+    KEPT_BYTES = 1 << 30
 
     def __init__(self, folder: Path, names: Sequence[str]) -> None:
         self._folder, self._names = folder, list(names)
@@ -36,7 +39,7 @@ class Tables(Mapping[str, pd.DataFrame]):
             raise KeyError(name)
         found = self._kept.pop(name, None)
         if found is None:
-            while len(self._kept) >= self.KEPT:
+            while len(self._kept) > 1 and self._size() > self.KEPT_BYTES:
                 del self._kept[next(iter(self._kept))]
             found = parquet.read(self._folder / name, TOKEN_COLUMNS).to_pandas()
         self._kept[name] = found  # last: the one used longest ago goes first
@@ -47,6 +50,9 @@ class Tables(Mapping[str, pd.DataFrame]):
 
     def __len__(self) -> int:
         return len(self._names)
+
+    def _size(self) -> int:
+        return sum(int(table.memory_usage().sum()) for table in self._kept.values())
 
 
 @dataclass(frozen=True)

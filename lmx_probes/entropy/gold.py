@@ -94,7 +94,8 @@ def _choice(sample: Mapping[str, Any], calls: Sequence[Call], config: Mapping[st
 def _agrees(sample: Mapping[str, Any], choice: int, count: int) -> bool:
     """Whether the logged accuracy is that of this choice being right."""
     try:
-        values = [float(each[0]) for each in list(sample["filtered_resps"])[:count]]
+        logged = list(sample["filtered_resps"])[:count]
+        values = [float(each[0][0] if isinstance(each[0], list) else each[0]) for each in logged]  # a list more: 0.5
         right = bool(float(sample["acc"]))
     except (KeyError, TypeError, ValueError, IndexError):
         return False

@@ -155,8 +155,9 @@ def test_bits_per_byte_are_of_the_scored_bytes(tmp_path):
     assert row["bits_per_byte"] == pytest.approx(table["surprisal"].sum() / math.log(2) / 100)
 
 
-def test_two_models_tables_are_in_memory_at_once(tmp_path, monkeypatch):
+def test_large_tables_of_two_models_are_in_memory_at_once(tmp_path, monkeypatch):
     reads: list[str] = []
+    monkeypatch.setattr(load.Tables, "KEPT_BYTES", 0)
 
     class Table:
         def to_pandas(self):
@@ -172,3 +173,10 @@ def test_two_models_tables_are_in_memory_at_once(tmp_path, monkeypatch):
     assert len(tables._kept) == 2
     with pytest.raises(KeyError):
         tables["d"]
+    monkeypatch.undo()
+    monkeypatch.setattr(load.parquet, "read", lambda path, _columns: reads.append(path.name) or Table())
+    small = load.Tables(tmp_path, ["a", "b", "c"])
+    reads.clear()
+    for _ in range(2):
+        assert len(list(small.values())) == 3
+    assert reads == ["a", "b", "c"]
