@@ -25,6 +25,10 @@ FLIPS = 10_000
 """Sign flips of the tests by token; with more than 400 tokens `FLIPS_A_TOKEN` for each, up to `MOST_FLIPS`: the least p
 is one in so many, and Benjamini and Hochberg's correction multiplies a single one by the number of tokens."""
 FLIPS_A_TOKEN, MOST_FLIPS = 25, 50_000
+AT_ONCE = 256
+"""Tokens whose texts' means are in memory at once: texts times tokens."""
+FEWEST_FLIPS, WORK = 2_000, 10**11
+"""Where flips times documents times tokens are more than `WORK` (half a minute), there are fewer flips."""
 Floats = NDArray[np.float64]
 
 
@@ -133,18 +137,22 @@ def _paired_tokens(found: Measurement, a: str, b: str, column: str, seed: int) -
     first, documents = found.tokens[a], found.documents(a)
     table = first[["text", column]].assign(a=first["entropy"].to_numpy(), b=found.tokens[b]["entropy"].to_numpy())
     counts, table = frequent_tokens(table, column, documents)
-    if counts.empty:
-        return []
-    means = table.groupby(["text", column], observed=True)[["a", "b"]].mean().unstack(column)
     flips = min(MOST_FLIPS, max(FLIPS, FLIPS_A_TOKEN * len(counts)))
-    tested = compare_columns(
-        means["a"][counts.index].to_numpy(), means["b"][counts.index].to_numpy(),
-        numbered(documents[means.index.to_numpy()].tolist()), rate=[False] * len(counts), resamples=flips, seed=seed,
-    )  # fmt: skip
-    return [
-        _token_row(token, count, each.reference, each.run, each.difference, each.interval, each.p)
-        for (token, count), each in zip(counts.iterrows(), tested, strict=True)
-    ]
+    flips = max(FEWEST_FLIPS, min(flips, WORK // max(1, len(counts) * len(np.unique(documents)))))
+    rows: list[dict[str, Any]] = []
+    for begin in range(0, len(counts), AT_ONCE):
+        own = counts.iloc[begin : begin + AT_ONCE]
+        chosen = table[table[column].isin(own.index)]
+        means = chosen.groupby(["text", column], observed=True)[["a", "b"]].mean().unstack(column)
+        tested = compare_columns(
+            means["a"][own.index].to_numpy(), means["b"][own.index].to_numpy(),
+            numbered(documents[means.index.to_numpy()].tolist()), rate=[False] * len(own), resamples=flips, seed=seed,
+        )  # fmt: skip
+        rows += [
+            _token_row(token, count, each.reference, each.run, each.difference, each.interval, each.p)
+            for (token, count), each in zip(own.iterrows(), tested, strict=True)
+        ]
+    return rows
 
 
 def _unpaired_tokens(found: Measurement, a: str, b: str, column: str) -> list[dict[str, Any]]:
