@@ -82,7 +82,8 @@ def _choice(sample: Mapping[str, Any], calls: Sequence[Call], config: Mapping[st
     texts = [str(call[1]) for call in choices]
     for answer in _answers(sample, config):
         named = [i for i, text in enumerate(texts) if str(answer) in (text, text.removeprefix(delimiter), text.strip())]
-        number = [int(answer)] if str(answer).isdecimal() and int(answer) < len(choices) else []
+        word = {"True": "1", "False": "0"}.get(str(answer), str(answer))
+        number = [int(word)] if word.isdecimal() and int(word) < len(choices) else []
         found = sorted({*named[:1], *number})
         if len(found) > 1:  # a choice that is a digit: what the run made of it tells which was meant
             found = [i for i in found if _agrees(sample, i, len(choices))]

@@ -38,7 +38,7 @@ CHOICES = calls(*(call("Q:", f" {word}") for word in ("red", "green", "blue")))
 
 @pytest.mark.parametrize(
     ("target", "text"),
-    [("2", " blue"), ("green", " green"), ("[1, 2]", " green"), ("['blue', 'red']", " blue")],
+    [("2", " blue"), ("green", " green"), ("[1, 2]", " green"), ("True", " green"), ("['blue', 'red']", " blue")],
 )
 def test_the_right_choice_is_scored_and_not_its_number(tmp_path, target, text):
     line = sample([[[-1.0, False]]] * 3, target=target, arguments=CHOICES)
