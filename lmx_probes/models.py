@@ -23,6 +23,9 @@ from lmx_models.zoo.resolved import Resolved
 from lmx_probes.heads import Head, packed_product, scale_of, softcap_of
 
 DTYPES = ("float32", "bfloat16", "float16")
+LARGE_BLOCK = 4 << 20
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+"""Numbers of glibc's malloc.h."""
 
 
 @dataclass
@@ -111,6 +114,7 @@ def load(name: str, dtype: str = "float32", device: str | None = None, check: bo
         raise unknown("--dtype", dtype, DTYPES)
     resolved = catalogue.resolve(name)
     refuse_unread(resolved, name)
+    _give_back_large_blocks()
     model, tokenizer = load_model(resolved, name, getattr(torch, dtype), place_of(device))
     return probe(model, tokenizer, name, resolved.note, check)
 
@@ -188,6 +192,17 @@ def _libc() -> Any:
         return ctypes.CDLL("libc.so.6")
     except OSError:
         return None
+
+
+@functools.cache
+def _give_back_large_blocks() -> None:
+    """Let the C library take blocks of `LARGE_BLOCK` from the system one by one, and give each back when it is freed.
+
+    Else its threshold grows with every such block, they lie among small ones, and memory grows with the texts read.
+    """
+    if (libc := _libc()) is not None and hasattr(libc, "mallopt"):
+        libc.mallopt(M_MMAP_THRESHOLD, LARGE_BLOCK)
+        libc.mallopt(M_TRIM_THRESHOLD, 16 * LARGE_BLOCK)  # or the first call would lower it, and cost time
 
 
 def _trim() -> None:

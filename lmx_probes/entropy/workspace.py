@@ -24,7 +24,7 @@ from lmx_files.reading import reason
 from lmx_probes.entropy import schemas
 from lmx_probes.entropy.hidden import HiddenStore
 
-PART_TOKENS, PART_TEXTS = 16_384, 2_048
+PART_TOKENS, PART_TEXTS = 8_192, 2_048
 PLAN, FOLDERS = "plan.json", ("tokens", "texts", "pairs", "hidden")
 
 
