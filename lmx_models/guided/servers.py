@@ -21,6 +21,7 @@ from lmx_models.guided.local import LocalGuidedLM
 from lmx_models.harness.devices import usable_device
 from lmx_models.harness.method_settings import hf_arguments
 from lmx_models.harness.no_weights import TextTokenizer, WholeStopping, no_likelihoods, settle_without_weights
+from lmx_models.methods.guided import policy_of
 from lmx_models.methods.weights import Weights, load_weights
 from lmx_models.records.fingerprint import arguments_identity, lmx_version, model_identity, own_identity
 from lmx_models.servers.address import Address, is_endpoint
@@ -133,7 +134,7 @@ class GuidedByServer(LocalGuidedLM):
             prompt = self._oracle_prompt(context)
             remotes["remote_oracle"] = self._remote(oracle, top=min(top, 2), prompt=prompt)
         if base := self.servers.get("base"):
-            own = policy.policy not in POLICIES and getattr(self._policy(policy, config.k), "reads_logits", True)
+            own = policy.policy not in POLICIES and getattr(policy_of(policy, config.k), "reads_logits", True)
             reads = reads_distribution(policy, own, config.record)
             if config.discard and not base.exact:
                 raise UserError(

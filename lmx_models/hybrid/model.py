@@ -146,6 +146,10 @@ class HybridLM(StagedLM):
         """The method of a node."""
         return self.graph.node(stage).described
 
+    def uses(self, values: Mapping[str, Any]) -> list[tuple[str, Method, Mapping[str, Any]]]:
+        """The method and settings of every node that runs in this process."""
+        return [(node.name, node.described, self._values(node, values)) for node in self.nodes]
+
     def source_ids(self) -> frozenset[int]:
         """Return the ids that end the answer."""
         return stop_ids(self._weights_of(self.nodes[-1]))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import logging
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -21,8 +20,6 @@ from lmx_models.settings.arguments import build, fields_of
 from lmx_models.settings.requests import Request
 from lmx_models.zoo import catalogue
 from lmx_models.zoo.resolved import Resolved
-
-log = logging.getLogger(__name__)
 
 
 class MethodLM(DecoderLM):
@@ -62,9 +59,11 @@ class MethodLM(DecoderLM):
         pretrained = self._writer(pretrained, kwargs)
         runs = [build(config, kwargs) for config in self.described.run_settings]
         self.run_values = {name: value for run in runs for name, value in dataclasses.asdict(run).items()}
-        self.models_named = self._others(pretrained, kwargs)
+        said: list[str] = []
+        self.models_named = others_named(self.described, kwargs, f"--model {self.method}", pretrained, said)
         found = {role: self._find(role, name, kwargs) for role, name in self.models_named.items()}
         super().__init__(pretrained=pretrained, **kwargs)
+        self.notes += said
         self.weights = self._load(found, read_bool("self_check", kwargs.get("self_check", True)))
         self._check_fit()
         if writer := self.weights.get(self.described.roles[0]):
@@ -80,10 +79,6 @@ class MethodLM(DecoderLM):
             raise UserError(f"pretrained={pretrained} and {writer}={named} are two names for one thing: give one")
         given = pretrained if named is None else named
         return self.described.models.get(writer, DEFAULT_MODEL) if given is None else given
-
-    def _others(self, pretrained: Any, kwargs: Mapping[str, Any]) -> dict[str, str]:
-        """Return the names of the further models by role."""
-        return others_named(self.described, kwargs, f"--model {self.method}")
 
     def _find(self, role: str, name: str, kwargs: dict[str, Any]) -> Resolved | None:
         """Look for a further model before the first one's weights are loaded."""
@@ -118,9 +113,14 @@ class MethodLM(DecoderLM):
 
     def decode(self, request: Request) -> Decoding:
         """Return the decoder of one text."""
-        return self.described.decoder(
-            dataclasses.replace(request, values={**self.run_values, **request.values}), self.weights
-        )
+        values = {**self.run_values, **request.values}
+        self.described.note(values, self.notes)
+        whole = dataclasses.replace(request, values=values)
+        return self.described.decoder(whole, self.weights, **self.start_arguments(request))
+
+    def start_arguments(self, request: Request) -> dict[str, Any]:
+        """Return what this class hands to the method's `start` beside request and weights."""
+        return {}
 
     def generation_fields(self, gen_kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """Return generation arguments under the names of the fields."""
@@ -146,7 +146,7 @@ class MethodLM(DecoderLM):
         """Return all that a text depends on: the further models too."""
         code = self.described.code()
         told = {**self.run_values, **self.others_identity(), **({"method_code": code} if code else {})}
-        return {**super().identity(values), **told}
+        return {**super().identity(values), **told, **self.described.depends_on({**self.run_values, **values})}
 
     def others_identity(self) -> dict[str, Any]:
         """Return what stands for the further models in a journal."""

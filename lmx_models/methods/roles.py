@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,18 +16,42 @@ from lmx_models.zoo.resolved import Resolved
 
 CHANGES_WEIGHTS = ("peft", "delta")  # arguments of lm_eval's `hf` that are for its own model alone
 
+log = logging.getLogger(__name__)
 
-def others_named(method: Method, given: Mapping[str, Any], where: str) -> dict[str, str]:
-    """Return the names of a method's further models by role; `where` says in errors who needs them."""
+
+def others_named(
+    method: Method, given: Mapping[str, Any], where: str, writer: Any = None, notes: list[str] | None = None
+) -> dict[str, str]:
+    """Return the names of a method's further models by role; `where` says in errors who needs them.
+
+    Args:
+        writer: the model that writes, as the user named it. None: no model is chosen by it, as in a graph, which is to
+            be the same graph on every machine.
+        notes: what is to be said of a choice is appended.
+    """
     names = {}
     for role in method.others:
-        name = given.get(role)
-        name = method.models.get(role) if name is None else name
+        name, needs = given.get(role), where
+        if name is None:
+            name = method.models.get(role)
+            if callable(name):
+                needs = where if writer is None else f"{where} with pretrained={model_name(writer)}"
+                name = _chosen(name, writer, notes)
         if not isinstance(name, str) or not name:
-            said = f"{role}={model_name(name)}: name it" if name else f"{where} needs {role}=MODEL"
+            said = f"{role}={model_name(name)}: name it" if name else f"{needs} needs {role}=MODEL"
             raise UserError(f"{said}: a short name (`lmx models`), a Hub id or a folder")
         names[role] = name
     return names
+
+
+def _chosen(choose: Any, writer: Any, notes: list[str] | None) -> str | None:
+    """Return the model that goes with the one that writes, if there is one."""
+    name, note = (None if writer is None else choose(writer)) or (None, None)
+    if note:
+        log.warning(note)
+        if notes is not None:
+            notes.append(note)
+    return name
 
 
 def load_others(

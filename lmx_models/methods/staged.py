@@ -117,6 +117,10 @@ class StagedLM(DecoderLM):
         """Return a stage's method."""
         raise NotImplementedError
 
+    def uses(self, values: Mapping[str, Any]) -> list[tuple[str, Method, Mapping[str, Any]]]:
+        """Return where methods are used, which, and their settings under those of a text, for a journal."""
+        raise NotImplementedError
+
     def records(self, trace: Trace) -> list[dict[str, Any]]:
         """Return the records of all stages of a finished text."""
         raise NotImplementedError
@@ -177,6 +181,7 @@ class StagedLM(DecoderLM):
             "prompt_tokens": len(inner.prompt),
             "prompt_tokens_cut": len(tokens) - len(inner.prompt),
         }
+        call.method.note(call.values, self.notes)
         return run_stage(
             call.name,
             call.method.decoder(inner, call.weights),
@@ -227,10 +232,13 @@ class StagedLM(DecoderLM):
         return models
 
     def identity(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """Return all that a text depends on: the attention, and the code of methods that come from plugins."""
+        """Return all that a text depends on: the attention, plugins' code, and files that methods' settings name."""
         methods = {self.stage_method(stage) for stage in self.stage_weights()}
         codes = {method.name: code for method in methods if (code := method.code())}
-        return {**super().identity(values), "attn": self.attn, **({"method_code": codes} if codes else {})}
+        told = {name: method.depends_on(own) for name, method, own in self.uses(values)}
+        files = {name: one for name, one in told.items() if any(one.values())}
+        more = {"method_code": codes, "method_files": files}
+        return {**super().identity(values), "attn": self.attn, **{name: one for name, one in more.items() if one}}
 
     def describe(self) -> dict[str, Any]:
         """Return every run-level setting, with the attention in use."""
