@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from lmx_files.errors import UserError
+from lmx_files.errors import UserError, unknown
 from lmx_models.core.base import Decoding
 from lmx_models.core.sampling import Sampling
+from lmx_models.engine import flash_attention
 from lmx_models.methods.weights import Weights
 from lmx_models.records.fingerprint import plugin_code
 from lmx_models.settings.arguments import build, fields_of, refuse_unknown
@@ -46,6 +47,7 @@ class Method:
         identity: returns what else a text depends on with these settings, as JSON-serialisable data for a journal: the
             content of the files that they name.
         notes: returns what the results are to say of these settings.
+        flash: flash-attention may compute its attention (`engine.flash_attention`): then ``attn`` is an argument.
     """
 
     name: str
@@ -63,6 +65,7 @@ class Method:
     one_tokenizer: bool = True
     identity: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None
     notes: Callable[[Mapping[str, Any]], Sequence[str]] | None = None
+    flash: bool = False
 
     def __post_init__(self) -> None:
         if not self.roles:
@@ -103,6 +106,17 @@ class Method:
     def code(self) -> str | None:
         """Return a hash of the plugin's code that the method comes from; None for lmx's own."""
         return plugin_code((self.start,))
+
+
+@dataclass(frozen=True)
+class AttentionConfig:
+    """`attn`: ``sdpa`` (PyTorch's kernels), ``flash`` (the package flash-attn; CUDA, 16 bits), or ``auto``."""
+
+    attn: str = "auto"
+
+    def __post_init__(self) -> None:
+        if self.attn not in flash_attention.CHOICES:
+            raise unknown("attn", self.attn, flash_attention.CHOICES)
 
 
 def setting_types(method: Method) -> dict[str, Any]:

@@ -11,9 +11,11 @@ from lm_eval.api.instance import Instance
 from lmx_files.errors import UserError
 from lmx_files.values import read_bool
 from lmx_models.core.base import Decoding
+from lmx_models.engine import flash_attention
+from lmx_models.engine.slot_attention import attend_by
 from lmx_models.engine.step_model import StepModel
 from lmx_models.harness.decoder_lm import DEFAULT_MODEL, DecoderLM
-from lmx_models.methods.method import Method, check_fit
+from lmx_models.methods.method import AttentionConfig, Method, check_fit
 from lmx_models.methods.roles import load_others, others_named
 from lmx_models.methods.weights import Weights, stop_ids
 from lmx_models.settings.arguments import build, fields_of
@@ -33,12 +35,14 @@ class MethodLM(DecoderLM):
             first where it is the same, checked, and told in results and journals.
 
     Attributes:
-        weights: the loaded models by role. `run_values`: settings of the whole run, as they came out.
+        weights: the loaded models by role. `run_values`: settings of the whole run, as they came out. `attn`: the attention
+            in use, ``sdpa`` or ``flash``.
     """
 
     described: ClassVar[Method]
     weights: Mapping[str, Weights]
     run_values: dict[str, Any]
+    attn: str = "sdpa"
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Take from the description what `DecoderLM` must know; what a class says itself stays."""
@@ -49,7 +53,7 @@ class MethodLM(DecoderLM):
         cls.models_in_flight = len(described.roles)  # each text waits for one of them: so all have full batches
         if "configs" not in vars(cls):
             cls.configs = described.settings
-        run = tuple(fields_of(*described.run_settings))
+        run = (*fields_of(*described.run_settings), *(("attn",) if described.flash else ()))
         cls.own_arguments = (*cls.own_arguments, *described.others, *run, *described.names)
         told = dict.fromkeys((*described.roles, *run), "by `identity`")
         cls.declared = {**told, **vars(cls).get("declared", {})}
@@ -57,6 +61,7 @@ class MethodLM(DecoderLM):
     def __init__(self, pretrained: Any = None, **kwargs: Any) -> None:
         kwargs = self.described.fields(kwargs)
         pretrained = self._writer(pretrained, kwargs)
+        attention: AttentionConfig = build(AttentionConfig, kwargs if self.described.flash else {})
         runs = [build(config, kwargs) for config in self.described.run_settings]
         self.run_values = {name: value for run in runs for name, value in dataclasses.asdict(run).items()}
         said: list[str] = []
@@ -66,6 +71,9 @@ class MethodLM(DecoderLM):
         self.notes += said
         self.weights = self._load(found, read_bool("self_check", kwargs.get("self_check", True)))
         self._check_fit()
+        if self.described.flash:
+            self.attn = flash_attention.choose(attention.attn, self.device, self.model.dtype)
+            self.run_values["attn"] = self.attn  # told as it came out
         if writer := self.weights.get(self.described.roles[0]):
             self.settings = {**self.described.of(writer), **self.settings}
 
@@ -97,6 +105,9 @@ class MethodLM(DecoderLM):
         models = {role: one.model for role, one in self.weights.items()}
         shared = [id(model) for model in models.values()]
         steps = {id(one): StepModel(one, rows * shared.count(id(one)), slots) for one in models.values()}
+        if self.attn == "flash":
+            for step in steps.values():
+                attend_by(step.cache, flash_attention.rows_varlen)
         return {role: steps[id(model)] for role, model in models.items()}
 
     def source_ids(self) -> frozenset[int]:

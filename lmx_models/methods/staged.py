@@ -87,7 +87,7 @@ class StagedLM(DecoderLM):
     """A `DecoderLM` whose texts are written in stages, perhaps by several models. Subclasses say which.
 
     Args:
-        attn: attention of models that decode with ``wedlm``: ``auto``, ``sdpa`` or ``flash``, as in --model wedlm.
+        attn: attention of methods that say `flash` (``wedlm`` does): ``auto``, ``sdpa`` or ``flash``.
     """
 
     models_in_flight: ClassVar[int] = 2
@@ -227,8 +227,9 @@ class StagedLM(DecoderLM):
         methods = {stage: self.stage_method(stage) for stage in self.stage_weights()}
         models = shared_rows(self.stage_weights(), methods, rows, slots)
         if self.attn == "flash":
-            for stage in (stage for stage, method in methods.items() if method.name == "wedlm"):
-                attend_by(models[stage].cache, flash_attention.rows_varlen)
+            for stage, method in methods.items():
+                for name in feed_names(stage, method).values() if method.flash else ():
+                    attend_by(models[name].cache, flash_attention.rows_varlen)
         return models
 
     def identity(self, values: Mapping[str, Any]) -> dict[str, Any]:
