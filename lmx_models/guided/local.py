@@ -35,7 +35,7 @@ class LocalGuidedLM(MethodLM):
     @property
     def base_name(self) -> str:
         """The base as the user named it."""
-        return self._asked_name
+        return self.writer_name
 
     @property
     def oracle_name(self) -> str:
@@ -49,7 +49,7 @@ class LocalGuidedLM(MethodLM):
         self.token_level = same_tokenizer(self.tokenizer, self.oracle_tokenizer)
         if not self.token_level:
             note = (
-                f"base {self._asked_name} and oracle {oracle.name} have different tokenizers: text is handed over in "
+                f"base {self.base_name} and oracle {oracle.name} have different tokenizers: text is handed over in "
                 "whole characters, each model in its own chat template"
             )
             self.notes.append(note)

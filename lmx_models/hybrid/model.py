@@ -60,6 +60,7 @@ class HybridLM(StagedLM):
     """
 
     method: ClassVar[str] = "hybrid"
+    takes_pretrained: ClassVar[bool] = False  # the nodes name their models
     own_arguments: ClassVar[tuple[str, ...]] = (
         *("preset", "graph", "ar", "diffusion", "diffusion_method"),
         *("stage", "cut", "buffer", "attn"),
