@@ -21,6 +21,7 @@ from lmx_models.harness.decoder_lm import DEFAULT_MODEL
 from lmx_models.methods.method import Method
 from lmx_models.methods.weights import Weights
 from lmx_models.records.fingerprint import file_identity
+from lmx_models.records.traces import RunStatistics, ratio
 from lmx_models.settings.arguments import build
 from lmx_models.settings.requests import Request
 from lmx_models.zoo import catalogue
@@ -122,6 +123,18 @@ def _notes(values: Mapping[str, Any]) -> Sequence[str]:
     return (f"quantile: threshold {threshold:.4f} on {config.signal} from {n} values",)
 
 
+def _counts(extra: Mapping[str, Any]) -> Mapping[str, int]:
+    return {"consultations": len(extra["consultations"])} if "consultations" in extra else {}
+
+
+def _summary(run: RunStatistics) -> Mapping[str, Any]:
+    """Return consultations and the oracle's share of the tokens, unless it was neither asked nor wrote."""
+    if not run.counts["consultations"] and "oracle" not in run.by_source:
+        return {}
+    share = ratio(run.by_source.get("oracle", 0), run.kept)
+    return {"consultations": run.counts["consultations"], "oracle_share": share}
+
+
 def _importable(weights: Mapping[str, Weights], values: Mapping[str, Any]) -> None:
     """Refuse a policy of the user's own that is not there, before a text is begun."""
     config: PolicyConfig = build(PolicyConfig, values)
@@ -150,4 +163,6 @@ GUIDED = Method(
     fit=_importable,
     identity=_identity,
     notes=_notes,
+    counts=_counts,
+    summary=_summary,
 )

@@ -13,6 +13,7 @@ from lmx_models.core.sampling import Sampling
 from lmx_models.engine import flash_attention
 from lmx_models.methods.weights import Weights
 from lmx_models.records.fingerprint import plugin_code
+from lmx_models.records.traces import RunStatistics
 from lmx_models.settings.arguments import build, fields_of, refuse_unknown
 from lmx_models.settings.requests import Request, sampling_of
 from lmx_models.zoo.loading import same_tokenizer
@@ -47,6 +48,8 @@ class Method:
         identity: returns what else a text depends on with these settings, as JSON-serialisable data for a journal: the
             content of the files that they name.
         notes: returns what the results are to say of these settings.
+        counts: returns what to count of a text, from its trace's `extra`: summed over the texts of a run, or by stage.
+        summary: returns what the results tell of these sums and the others of a run.
         flash: flash-attention may compute its attention (`engine.flash_attention`): then ``attn`` is an argument.
     """
 
@@ -65,6 +68,8 @@ class Method:
     one_tokenizer: bool = True
     identity: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None
     notes: Callable[[Mapping[str, Any]], Sequence[str]] | None = None
+    counts: Callable[[Mapping[str, Any]], Mapping[str, int]] | None = None
+    summary: Callable[[RunStatistics], Mapping[str, Any]] | None = None
     flash: bool = False
 
     def __post_init__(self) -> None:
@@ -102,6 +107,10 @@ class Method:
         """Add to `notes` what is to be said of settings, as users write them, each once."""
         said = self.notes(self.fields(values)) if self.notes else ()
         notes += [one for one in said if one not in notes]
+
+    def counted(self, extra: Mapping[str, Any]) -> Mapping[str, int]:
+        """Return what is to be counted of a text, from its trace's `extra`."""
+        return self.counts(extra) if self.counts else {}
 
     def code(self) -> str | None:
         """Return a hash of the plugin's code that the method comes from; None for lmx's own."""

@@ -11,6 +11,7 @@ from lm_eval.api.instance import Instance
 from lmx_files.errors import UserError
 from lmx_files.values import read_bool
 from lmx_models.core.base import Decoding
+from lmx_models.core.completion import Completion
 from lmx_models.engine import flash_attention
 from lmx_models.engine.slot_attention import attend_by
 from lmx_models.engine.step_model import StepModel
@@ -162,6 +163,17 @@ class MethodLM(DecoderLM):
     def others_identity(self) -> dict[str, Any]:
         """Return what stands for the further models in a journal."""
         return {role: self.weights[role].identity for role in self.described.others}
+
+    def _keep(self, instance: Instance, request: Request, text: Completion, fresh: bool = True) -> Completion:
+        self.statistics.counts.update(self.described.counted(text.trace.extra))
+        return super()._keep(instance, request, text, fresh)
+
+    def get_model_info(self) -> dict[str, Any]:
+        """Return what every decoder's run does, with what the method tells of it."""
+        info = super().get_model_info()
+        if self.described.summary is not None:
+            info["decoding"].update(self.described.summary(self._gathered))
+        return info
 
     def likelihood_settings(self) -> dict[str, Any]:
         """Likelihoods are those of the model that writes; the others take no part."""

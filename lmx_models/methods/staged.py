@@ -276,8 +276,8 @@ class StagedLM(DecoderLM):
                 self.counts[name, f"tokens_by_{segment['source']}"] += segment["end"] - segment["start"]
             if "reasoning_finished" in record["extra"]:
                 self.counts[name, "unfinished_reasoning"] += not record["extra"]["reasoning_finished"]
-            if "consultations" in record["extra"]:
-                self.counts[name, "consultations"] += len(record["extra"]["consultations"])
+            for what, n in self.stage_method(name).counted(record["extra"]).items():
+                self.counts[name, what] += n
             if "json" in record:
                 self.counts[name, "valid_json"] += record["json"]
         return super()._keep(instance, request, text, fresh)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO, Any
@@ -110,7 +111,7 @@ class RunStatistics:
         self.finish: dict[str, int] = {}
         self.by_source: dict[str, int] = {}
         self.cost: dict[str, ModelCost] = {}
-        self.consultations = 0
+        self.counts: Counter[str] = Counter()  # what a method counts, see `Method.counts`
         self.reasoning: int | None = None  # texts that ended within their reasoning; None: nothing is known of any
 
     def add(self, text: Completion, fresh: bool = True) -> None:
@@ -123,7 +124,6 @@ class RunStatistics:
             self.fresh_kept += trace.kept
         self.dropped += trace.dropped
         self.finish[trace.finish] = self.finish.get(trace.finish, 0) + 1
-        self.consultations += len(trace.extra.get("consultations", ()))
         if "reasoning_finished" in trace.extra:
             self.reasoning = (self.reasoning or 0) + (not trace.extra["reasoning_finished"])
         for source, tokens in trace.by_source().items():
@@ -138,7 +138,7 @@ class RunStatistics:
         self.fresh_texts += other.fresh_texts
         self.fresh_kept += other.fresh_kept
         self.dropped += other.dropped
-        self.consultations += other.consultations
+        self.counts.update(other.counts)
         if other.reasoning is not None:
             self.reasoning = (self.reasoning or 0) + other.reasoning
         self.seconds = max(self.seconds, other.seconds)
@@ -167,11 +167,11 @@ class RunStatistics:
             "tokens_dropped": self.dropped,
             "tokens_fed": fed,
             "forwards": forwards,
-            "tokens_per_forward": _ratio(self.kept, forwards),
-            "p_cache": _ratio(self.kept, fed),
+            "tokens_per_forward": ratio(self.kept, forwards),
+            "p_cache": ratio(self.kept, fed),
             "seconds": round(self.seconds, 3),
             "model_seconds": round(sum(cost.seconds_prefill + cost.seconds_decode for cost in self.cost.values()), 3),
-            "tokens_per_second": _ratio(self.fresh_kept, self.seconds),
+            "tokens_per_second": ratio(self.fresh_kept, self.seconds),
             "texts_from_journal": self.texts - self.fresh_texts,
             "finish": dict(sorted(self.finish.items())),
             "tokens_by_source": self.by_source,
@@ -180,19 +180,17 @@ class RunStatistics:
                     "forwards": cost.forwards,
                     "prefill_tokens": cost.prefill,
                     "decode_tokens": cost.decode,
-                    "prefill_tokens_per_second": _ratio(cost.prefill, cost.seconds_prefill),
-                    "decode_tokens_per_second": _ratio(cost.decode, cost.seconds_decode),
+                    "prefill_tokens_per_second": ratio(cost.prefill, cost.seconds_prefill),
+                    "decode_tokens_per_second": ratio(cost.decode, cost.seconds_decode),
                 }
                 for name, cost in self.cost.items()
             },
         }
         if self.reasoning is not None:
             report["unfinished_reasoning"] = self.reasoning
-        if "oracle" in self.by_source or self.consultations:
-            report["consultations"] = self.consultations
-            report["oracle_share"] = _ratio(self.by_source.get("oracle", 0), self.kept)
         return report
 
 
-def _ratio(a: float, b: float) -> float | None:
+def ratio(a: float, b: float) -> float | None:
+    """Return a / b as results tell it; None of nothing."""
     return round(a / b, 4) if b else None
