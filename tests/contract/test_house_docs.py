@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -55,3 +56,18 @@ def test_files_that_pages_name_are_there(page: str) -> None:
 def test_folders_are_told_from_their_material() -> None:
     assert {"lmx_models/methods", "lmx_tasks/category_counting/variants", "benchmarks"} <= folders()
     assert not {"lmx_tasks/math/data", "lmx_models/tiny/tiny-base", "benchmarks/studies"} & folders()
+
+
+PAGES = [path for path in FILES if path.suffix == ".md" and path.parts[0] != "tests" and not MATERIAL.search(str(path.parent))]
+FOLDERS = "|".join(sorted(folder for folder in folders() if "/" not in folder))
+NAMED = re.compile(rf"(?<![\w/.-])(?:{FOLDERS})/[\w./*-]+\.(?:py|md|yaml|json|jsonl|png|svg|j2)\b")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_paths_and_links_of_pages_lead_somewhere(page: Path) -> None:
+    """Paths from the root, with `*` for any, and links from where the page lies."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    gone = [name for name in set(NAMED.findall(text)) if not any(ROOT.glob(name))]
+    links = set(re.findall(r"\]\(([^)#:\s]+)[)#]", text))
+    gone += [link for link in links if not (ROOT / page.parent / link).exists()]
+    assert not gone, f"{page} names {sorted(gone)}"
