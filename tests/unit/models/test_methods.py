@@ -97,6 +97,7 @@ def test_models_that_a_method_cannot_use_are_refused(family):
 
 
 def test_settings_are_dumped_under_the_names_that_users_write():
+    assert method_named("wedlm").fields({"lambda": 0.1, "tau": 1}) == {"distance": 0.1, "tau": 1}
     plain = plain_settings(method_named("wedlm"), {"lambda": 0.3, "tau": float("inf"), "temperature": 0.5})
     assert (plain["lambda"], plain["tau"], plain["temperature"], plain["window"]) == (0.3, "inf", 0.5, None)
     assert "distance" not in plain
