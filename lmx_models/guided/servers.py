@@ -227,7 +227,7 @@ class GuidedOnServer(GuidedByServer):
         return self._oracle_here
 
     def load_writer(self, pretrained: Any, **kwargs: Any) -> None:
-        """Connect to the base: its weights are elsewhere. Its tokenizer may be that of an oracle that is loaded here."""
+        """Connect to the base, whose weights are elsewhere. A tokenizer not named is that of an oracle loaded here."""
         self._local_oracle: Weights | None = None
         if self._oracle_here is not None:
             device = torch.device(usable_device(kwargs.get("device")))

@@ -42,7 +42,7 @@ class MethodSettings:
         declared: arguments of a class that need not be told as they are, with the reason: they change no text
             (a key, a time-out), or are told in another way (by `identity`).
         constructor: the arguments that this model was made with, by name.
-        takes_pretrained: the argument ``pretrained`` names the model that writes; False: other arguments name all models.
+        takes_pretrained: ``pretrained`` names the model that writes; False: other arguments name all models.
     """
 
     method: ClassVar[str]

@@ -53,8 +53,8 @@ def chosen_graph(
     """Return the graph of a preset or of a file, exactly one of which must be named.
 
     Args:
-        ar, diffusion: names of a preset's two models. method: how the diffusion model decodes, any method with one model;
-            None: `DEFAULT_DIFFUSION`.
+        ar, diffusion: names of a preset's two models. method: how the diffusion model decodes, by any method with one
+            model; None: `DEFAULT_DIFFUSION`.
     """
     if (preset is None) == (graph is None):
         raise UserError(

@@ -1,4 +1,4 @@
-"""Guided decoding as a method: its policies, of lmx and of users, and the oracle that stands beside the default base."""
+"""Guided decoding as a method: its policies, of lmx and of users, and the oracle beside the default base."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def _read_signal(path: Path, signal: str) -> list[float]:
 def _identity(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a policy's name or file stands for: the content of the user's code and of the calibration."""
     config: PolicyConfig = build(PolicyConfig, values)
-    files = [config.calibration] if config.calibration else []
+    files = [config.calibration]
     if config.policy not in POLICIES:
         files.append(_source_of(config.policy))
     return {"policy_files": [file_identity(file) for file in files if file]}

@@ -36,8 +36,8 @@ class MethodLM(DecoderLM):
             first where it is the same, checked, and told in results and journals.
 
     Attributes:
-        weights: the loaded models by role. `run_values`: settings of the whole run, as they came out. `attn`: the attention
-            in use, ``sdpa`` or ``flash``.
+        weights: the loaded models by role. `run_values`: settings of the whole run, as they came out. `attn`: the
+            attention in use, ``sdpa`` or ``flash``.
     """
 
     described: ClassVar[Method]

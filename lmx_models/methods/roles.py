@@ -87,7 +87,7 @@ def load_each(
     name_of: Callable[[Key], str],
     self_check: bool,
 ) -> dict[Key, Weights]:
-    """Return the weights of all models in `found`; each set is loaded once, however often and by what names it is there.
+    """Return the weights of all models in `found`; each set is loaded once, however often it is named.
 
     Args:
         known: those that are loaded, by where they lie (`place_of`). `name_of`: what the user calls one.

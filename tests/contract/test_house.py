@@ -1,6 +1,6 @@
 """The sizes that keep the house readable: folders of at most 15 files, files of 350 lines, functions of 60.
 
-What is better whole says why in a comment ``long: REASON``: a file on its first lines, a function on the line before it.
+What is better whole says why in a comment ``long: REASON``: a file on its first lines, a function on the line before.
 """
 
 from __future__ import annotations

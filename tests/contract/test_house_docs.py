@@ -58,7 +58,11 @@ def test_folders_are_told_from_their_material() -> None:
     assert not {"lmx_tasks/math/data", "lmx_models/tiny/tiny-base", "benchmarks/studies"} & folders()
 
 
-PAGES = [path for path in FILES if path.suffix == ".md" and path.parts[0] != "tests" and not MATERIAL.search(str(path.parent))]
+PAGES = [
+    path
+    for path in FILES
+    if path.suffix == ".md" and path.parts[0] != "tests" and not MATERIAL.search(str(path.parent))
+]
 FOLDERS = "|".join(sorted(folder for folder in folders() if "/" not in folder))
 NAMED = re.compile(rf"(?<![\w/.-])(?:{FOLDERS})/[\w./*-]+\.(?:py|md|yaml|json|jsonl|png|svg|j2)\b")
 

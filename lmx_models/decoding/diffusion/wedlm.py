@@ -169,7 +169,7 @@ def _fill(
     """
     if not holes:
         return []
-    # Not `core.distributions.token_scores`, whose last digits differ: they decide which mask is filled, and so the text.
+    # Not `core.distributions.token_scores`, whose last digits differ: they decide which mask is filled.
     entropies = torch.special.entr(torch.softmax(rows.float(), dim=-1)).sum(-1).tolist()
     adjusted = [h + config.distance * (place - holes[0]) for h, place in zip(entropies, holes, strict=True)]
     chosen = [j for j, value in enumerate(adjusted) if config.tau is not None and value < config.tau]

@@ -31,7 +31,9 @@ def graph(folder: Path, **settings: Any) -> str:
     draft = {"model": "tiny-base", "oracle": "tiny-oracle", "method": "guided", "prompt": "{prompt}"}
     answer = {"model": "tiny-base", "method": "ar", "prompt": "{prompt} {draft}"}
     path = folder / "graph.yaml"
-    path.write_text(yaml.safe_dump({"nodes": {"draft": {**draft, "settings": settings}, "answer": answer}}))
+    path.write_text(
+        yaml.safe_dump({"nodes": {"draft": {**draft, "settings": settings}, "answer": answer}}, sort_keys=False)
+    )
     return str(path)
 
 
@@ -128,7 +130,9 @@ def test_a_policy_that_is_not_there_is_refused_before_a_text(
 
 
 def test_a_policy_may_be_an_object_that_can_be_called(policy: Path, tmp_path: Path) -> None:
-    policy.write_text("class Odd:\n    def __call__(self, point):\n        return point.position % 2 == 1\n\nodd = Odd()\n")
+    policy.write_text(
+        "class Odd:\n    def __call__(self, point):\n        return point.position % 2 == 1\n\nodd = Odd()\n"
+    )
     lm = GuidedLM(**PAIR, policy="policy_inside:odd", k=2, journal=str(tmp_path / "j"), **SMALL)
     assert from_journal(lm) == 0
     assert len(lm.identity(lm.settings)["policy_files"]) == 1

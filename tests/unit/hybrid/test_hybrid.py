@@ -4,8 +4,8 @@ import pytest
 from lm_eval.api.instance import Instance
 
 from lmx_files.errors import UserError
-from lmx_models.methods import roles
 from lmx_models.hybrid.model import HybridLM
+from lmx_models.methods import roles
 from lmx_models.methods.ar import AutoregressiveLM
 from lmx_models.zoo import catalogue
 from tests.unit.hybrid.hybrid_tools import CHAT, SMALL, ask, stages, write

@@ -137,7 +137,10 @@ def test_the_published_settings_of_the_presets():
         (("ar_to_difusion", None, "a", "d", None), "unknown preset 'ar_to_difusion': did you mean 'ar_to_diffusion'"),
         (("ar_to_diffusion", None, "a", None, None), "needs diffusion=MODEL"),
         (("ar_to_diffusion", None, "a", "d", "wedl"), "unknown diffusion_method 'wedl': did you mean 'wedlm'"),
-        (("ar_to_diffusion", None, "a", "d", "guided"), "diffusion_method=guided needs oracle=MODEL, which a preset has not"),
+        (
+            ("ar_to_diffusion", None, "a", "d", "guided"),
+            "diffusion_method=guided needs oracle=MODEL, which a preset has not",
+        ),
         ((None, "g.yaml", "a", None, None), "ar belong to a preset"),
     ],
 )

@@ -9,8 +9,8 @@ import yaml
 from lm_eval.api.instance import Instance
 
 from lmx_files.errors import UserError
-from lmx_models.methods import roles
 from lmx_models.hybrid.model import HybridLM
+from lmx_models.methods import roles
 from lmx_models.methods.ar import AutoregressiveLM
 from tests.unit.hybrid.hybrid_tools import SMALL, TWO, stages, write
 from tests.unit.models.test_decoder_lm import PROMPTS
