@@ -129,10 +129,10 @@ def _counts(extra: Mapping[str, Any]) -> Mapping[str, int]:
 
 def _summary(run: RunStatistics) -> Mapping[str, Any]:
     """Return consultations and the oracle's share of the tokens, unless it was neither asked nor wrote."""
-    if not run.counts["consultations"] and "oracle" not in run.by_source:
+    consultations = run.counts.get("consultations", 0)
+    if not consultations and "oracle" not in run.by_source:
         return {}
-    share = ratio(run.by_source.get("oracle", 0), run.kept)
-    return {"consultations": run.counts["consultations"], "oracle_share": share}
+    return {"consultations": consultations, "oracle_share": ratio(run.by_source.get("oracle", 0), run.kept)}
 
 
 def _importable(weights: Mapping[str, Weights], values: Mapping[str, Any]) -> None:

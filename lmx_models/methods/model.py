@@ -165,7 +165,7 @@ class MethodLM(DecoderLM):
         return {role: self.weights[role].identity for role in self.described.others}
 
     def _keep(self, instance: Instance, request: Request, text: Completion, fresh: bool = True) -> Completion:
-        self.statistics.counts.update(self.described.counted(text.trace.extra))
+        self.statistics.count(dict(self.described.counted(text.trace.extra)))
         return super()._keep(instance, request, text, fresh)
 
     def get_model_info(self) -> dict[str, Any]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO, Any
@@ -111,7 +110,7 @@ class RunStatistics:
         self.finish: dict[str, int] = {}
         self.by_source: dict[str, int] = {}
         self.cost: dict[str, ModelCost] = {}
-        self.counts: Counter[str] = Counter()  # what a method counts, see `Method.counts`
+        self.counts: dict[str, int] = {}  # what a method counts, see `Method.counts`
         self.reasoning: int | None = None  # texts that ended within their reasoning; None: nothing is known of any
 
     def add(self, text: Completion, fresh: bool = True) -> None:
@@ -131,6 +130,10 @@ class RunStatistics:
         for name, cost in trace.cost.items():
             self.cost.setdefault(name, ModelCost()).add(cost)
 
+    def count(self, counts: dict[str, int]) -> None:
+        """Add what a method counts of one text."""
+        _add(self.counts, counts)
+
     def merge(self, other: RunStatistics) -> None:
         """Add the statistics of another rank; the ranks ran side by side, so the longest time counts."""
         self.texts += other.texts
@@ -138,13 +141,11 @@ class RunStatistics:
         self.fresh_texts += other.fresh_texts
         self.fresh_kept += other.fresh_kept
         self.dropped += other.dropped
-        self.counts.update(other.counts)
         if other.reasoning is not None:
             self.reasoning = (self.reasoning or 0) + other.reasoning
         self.seconds = max(self.seconds, other.seconds)
-        for mine, theirs in ((self.finish, other.finish), (self.by_source, other.by_source)):
-            for name, count in theirs.items():
-                mine[name] = mine.get(name, 0) + count
+        for name in ("finish", "by_source", "counts"):
+            _add(getattr(self, name), getattr(other, name))
         for name, cost in other.cost.items():
             self.cost.setdefault(name, ModelCost()).add(cost)
 
@@ -189,6 +190,11 @@ class RunStatistics:
         if self.reasoning is not None:
             report["unfinished_reasoning"] = self.reasoning
         return report
+
+
+def _add(sums: dict[str, int], counts: dict[str, int]) -> None:
+    for name, count in counts.items():
+        sums[name] = sums.get(name, 0) + count
 
 
 def ratio(a: float, b: float) -> float | None:
