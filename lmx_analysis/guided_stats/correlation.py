@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from lmx_analysis.guided_stats.measures import Floats
 from lmx_analysis.guided_stats.permutation import Answers, Shuffled, p_value
 from lmx_analysis.stats import LEVEL, benjamini_hochberg, numbered
 
+Floats = NDArray[np.float64]
 FEWEST = 10
 """Documents with other answers than the rest below which no interval is given."""
 

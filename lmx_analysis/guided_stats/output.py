@@ -15,13 +15,14 @@ from rich.table import Table
 from lmx_analysis.figures import COLOURS, new_figure, rendered
 from lmx_analysis.guided_stats.correlation import Correlation, correlate
 from lmx_analysis.guided_stats.measured import measured_files
-from lmx_analysis.guided_stats.measures import ATTENTION_MEASURES, TOKEN_MEASURES
 from lmx_analysis.guided_stats.statistics import Statistics
 from lmx_analysis.stats import LEVEL
 from lmx_analysis.tables import csv_text, json_text, number, p_value, sha256, table
 from lmx_files import csv
 
-MEASURES = (*TOKEN_MEASURES, *ATTENTION_MEASURES, "normalized_position", "oracle_tokens")
+OF_NEXT_TOKEN = ("entropy", "varentropy", "top_prob", "prob_top2_diff")
+OF_ATTENTION = ("attn_entropy", "attn_varentropy", "agreement", "interaction_strength")
+MEASURES = (*OF_NEXT_TOKEN, *OF_ATTENTION, "normalized_position", "oracle_tokens")
 PACKAGES = ("lmx-eval", "torch", "transformers", "numpy", "pandas", "statsmodels")
 
 

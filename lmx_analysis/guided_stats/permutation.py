@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from lmx_analysis.guided_stats.measures import Floats
 from lmx_analysis.stats import numbered
 
 CHUNK = 4_000_000
 """Values of rows held in memory at once (32 MB)."""
+Floats = NDArray[np.float64]
 Answers = Mapping[tuple[Hashable, Hashable], float]
 
 

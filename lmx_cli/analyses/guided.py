@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
@@ -12,7 +13,7 @@ from lmx_files.errors import UserError, unknown
 from lmx_files.safety import terminal
 
 if TYPE_CHECKING:
-    from lmx_analysis.guided_stats.statistics import Base
+    from lmx_analysis.guided_stats.statistics import Options, Statistics
 
 Item = TypeVar("Item")
 DTYPES = ("float32", "bfloat16", "float16")
@@ -147,9 +148,10 @@ def guided_stats(
     _check_dtype(dtype)
     from lmx_analysis.guided_stats import output as outputs
     from lmx_analysis.guided_stats.measured import is_measured, read_measured
-    from lmx_analysis.guided_stats.statistics import Options, guided_statistics
+    from lmx_analysis.guided_stats.statistics import Options
     from lmx_analysis.tables import console, write_files
 
+    parts = output / "measured"
     if len(runs) == 1 and is_measured(runs[0]):
         if mode != "corrected" or any(each is not None for each in (base, task, metric, filter_name, device, traces)):
             raise UserError(
@@ -157,32 +159,31 @@ def guided_stats(
             )
         found = read_measured(runs[0])
     else:
-        options = Options(mode, base, task, metric, filter_name, batch_size)
-        found = guided_statistics(
-            [*runs],
-            options,
-            lambda name: _load(name, device, dtype),
-            traces,
-            lambda batches: _progress(batches, "measuring"),
-        )
+        found = _measure(runs, Options(mode, base, task, metric, filter_name, batch_size), traces, parts, dtype, device)
     rows = outputs.correlations(found, bootstrap, seed)
     write_files(output, outputs.files(found, rows, {"resamples": bootstrap, "seed": seed}, not no_plots))
+    if found.runs:
+        shutil.rmtree(parts, ignore_errors=True)  # what they hold is in the files
     screen = console()
     screen.print(outputs.correlation_table(found, rows))
     for note in found.notes:
         screen.print(f"note: {note}", markup=False, highlight=False)
 
 
-def _load(name: str, device: str | None, dtype: str) -> Base:
+def _measure(
+    runs: list[Path], options: Options, traces: Path | None, parts: Path, dtype: str, device: str | None
+) -> Statistics:
+    from lmx_analysis.guided_stats.statistics import choose, combine
+
+    chosen = choose([*runs], options, traces)
     from transformers.utils import logging
 
-    from lmx_analysis.guided_stats.statistics import Base
-    from lmx_probes import models
-    from lmx_probes.attention import Reader
+    from lmx_probes.guided_stats.measure import Settings, measure
 
     logging.disable_progress_bar()
-    probe = models.load(name, dtype, device)
-    return Base(probe.model, probe.tokenizer, name, probe.note, Reader(probe))
+    settings = Settings(chosen.base, options.mode, options.batch_size, dtype, device)
+    measured = measure(chosen.asked, settings, parts, lambda batches: _progress(batches, "measuring"))
+    return combine(chosen, measured.base, measured.measured_with, measured.rows)
 
 
 def _check_dtype(dtype: str) -> None:
