@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Callable, Sequence
@@ -11,6 +10,7 @@ from typing import IO, Any
 
 from lmx_files import opening
 from lmx_files.errors import UserError
+from lmx_files.hashing import sha256_of_text
 from lmx_models.core.completion import Completion
 from lmx_models.core.trace import ModelCost, Trace
 
@@ -57,7 +57,7 @@ class TraceFile:
             "task": task,
             "doc_id": doc_id,
             "repeat": repeat,
-            "prompt_hash": hashlib.sha256(prompt.encode()).hexdigest(),
+            "prompt_hash": sha256_of_text(prompt),
             "text": str(text),
             "pieces": pieces,
             "trace": text.trace.as_dict(),
