@@ -90,8 +90,8 @@ def open_after_last_line(
 
     Args:
         is_ours: whether a whole line is one of ours; asked of the first, and of the last before an unfinished one.
-        began: whether an unfinished line was surely begun by us; after one of ours, zeros are ours too, which a file
-            system may leave when the power fails.
+        began: whether an unfinished line was surely begun by us; after one of ours, its first byte is ours too, and zeros,
+            which a file system may leave when the power fails.
         what: the kind of file, for messages.
 
     Raises:
@@ -102,11 +102,11 @@ def open_after_last_line(
         size = os.fstat(descriptor).st_size
         first, last, end = _lines(descriptor)
         torn = os.pread(descriptor, min(size - end, 4096), end)
-        zeros = bool(last) and not torn.strip(b"\0")
+        rest = bool(last) and (not torn.strip(b"\0") or torn == last[:1])
         if (
             (first and not is_ours(first))
             or (torn and last and not is_ours(last))
-            or (torn and not (began(torn) or zeros))
+            or (torn and not (began(torn) or rest))
         ):
             raise UserError(f"{path} holds something else than {what}, and is left as it is. {_MEND}")
         if torn:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import resource
+import signal
 
 import pytest
 
@@ -114,3 +116,46 @@ def test_of_several_files_all_change_or_none(tmp_path):
     atomic.write_files(tmp_path / "new", {"a": json.dumps({"a": "ü"}, ensure_ascii=False), "b": b"x"})
     assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["a", "b"]
     assert not list(tmp_path.rglob("*.part"))
+
+
+def append(path, *values):
+    with jsonl.Appender(path, '{"number": ', "numbers", '"name"') as file:
+        for value in values:
+            file.add(value)
+
+
+@pytest.mark.parametrize("torn", [b"", b"{", b'{"num', b'{"number": 2, "na', b"\0\0\0\0"])
+def test_an_appender_goes_on_after_a_torn_line(tmp_path, torn):
+    path = tmp_path / "numbers.jsonl"
+    append(path, {"number": 1, "name": "ü\ud800"})
+    path.write_bytes(path.read_bytes() + torn)
+    append(path, {"number": 2, "name": "b"})
+    assert [line["number"] for line in jsonl.read(path)] == [1, 2]
+    assert next(jsonl.read(path))["name"] == "ü\ud800"
+
+
+@pytest.mark.parametrize("content", [b'{"number": 1}\n', b'{"other": 1, "name": 2}\n', b"{", b'{"number": 1, "name": 2}\nx'])
+def test_an_appender_leaves_other_files_alone(tmp_path, content):
+    path = tmp_path / "numbers.jsonl"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match="holds something else than numbers"):
+        append(path, {"number": 2, "name": "b"})
+    assert path.read_bytes() == content
+
+
+def test_a_disk_that_fills_up_in_the_middle_of_a_line_leaves_none_of_it(tmp_path):
+    path = tmp_path / "numbers.jsonl"
+    with jsonl.Appender(path, '{"number": ', "numbers") as file:
+        file.add({"number": 1})
+        limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 5, limit[1]))
+        ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        try:
+            with pytest.raises(OSError, match="File too large"):
+                file.add({"number": 2})
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+            signal.signal(signal.SIGXFSZ, ignored)
+        assert path.read_bytes() == b'{"number": 1}\n'
+        file.add({"number": 3})
+    assert [line["number"] for line in jsonl.read(path)] == [1, 3]

@@ -49,7 +49,14 @@ def test_a_file_that_is_not_surely_ours_is_left_as_it_is(tmp_path, content):
 
 
 @pytest.mark.parametrize(
-    ("before", "after"), [(b"", b""), (b"ours 1\n", b"ours 1\n"), (b"ours 1\nours to", b"ours 1\n"), (b"ours t", b"")]
+    ("before", "after"),
+    [
+        (b"", b""),
+        (b"ours 1\n", b"ours 1\n"),
+        (b"ours 1\nours to", b"ours 1\n"),
+        (b"ours 1\no", b"ours 1\n"),
+        (b"ours t", b""),
+    ],
 )
 def test_a_torn_line_of_ours_is_cut(tmp_path, before, after):
     path = tmp_path / "name"
