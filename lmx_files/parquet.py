@@ -6,6 +6,7 @@ it. Equal tables give equal bytes (one version of pyarrow): no time, name or ord
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 from lmx_files import atomic, jsonl
 from lmx_files.errors import UserError
-from lmx_files.reading import reason
+from lmx_files.reading import open_following_links, reason
 
 if TYPE_CHECKING:
+    import pandas as pd
     import pyarrow as pa
 
 PLAN = "plan.json"
@@ -53,6 +55,18 @@ def read(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
             raise UserError(f"{path} holds no part-*.parquet")
         return pa.concat_tables(tables)
     return _read(path, columns)
+
+
+def encoded(frame: pd.DataFrame) -> bytes:
+    """Return a table of pandas as the bytes of a Parquet file, without its index."""
+    buffer = io.BytesIO()
+    frame.to_parquet(buffer, index=False)
+    return buffer.getvalue()
+
+
+def frame(path: Path) -> pd.DataFrame:
+    """Read a file, or all parts of a folder in order, as a table of pandas; errors as for `read`."""
+    return read(path).to_pandas()
 
 
 class Parts:
@@ -155,7 +169,7 @@ def _read(path: Path, columns: Sequence[str] | None) -> pa.Table:
     import pyarrow.parquet as pq
 
     try:
-        with path.open("rb") as file:
+        with open_following_links(path) as file:
             found = pq.ParquetFile(file)
             missing = [name for name in columns or () if name not in found.schema_arrow.names]
             if missing:

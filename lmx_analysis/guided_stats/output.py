@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-import json
 import platform
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -18,7 +17,7 @@ from lmx_analysis.guided_stats.measured import measured_files
 from lmx_analysis.guided_stats.statistics import Statistics
 from lmx_analysis.stats import LEVEL
 from lmx_analysis.tables import csv_text, json_text, number, p_value, sha256, table
-from lmx_files import csv
+from lmx_files import csv, jsonl
 
 OF_NEXT_TOKEN = ("entropy", "varentropy", "top_prob", "prob_top2_diff")
 OF_ATTENTION = ("attn_entropy", "attn_varentropy", "agreement", "interaction_strength")
@@ -64,7 +63,7 @@ def files(found: Statistics, rows: Sequence[Correlation], bootstrap: dict[str, i
         "correlations.csv": csv_text([asdict(each) for each in rows]),
         "correlations.json": json_text([asdict(each) for each in rows]),
     }
-    lines = (json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n" for line in found.answers)
+    lines = (jsonl.strict(line) + "\n" for line in found.answers)
     written = {"guided_stats.jsonl": "".join(lines), **measured_files(found), **written}
     if plots:
         written |= _forest(found, rows) | _distributions(found, frame)

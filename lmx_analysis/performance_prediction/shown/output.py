@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ import pandas as pd
 
 from lmx_analysis.performance_prediction.aggregate import FILE, Result
 from lmx_analysis.tables import csv_text, json_text, number, p_value, table
+from lmx_files import parquet
 from lmx_files.manifest import versions
 
 if TYPE_CHECKING:
@@ -19,11 +19,9 @@ if TYPE_CHECKING:
 
 def predictions(records: Sequence[dict[str, Any]], manifest: dict[str, Any]) -> dict[str, bytes]:
     """Return the files of a training."""
-    out = io.BytesIO()
-    pd.DataFrame(list(records)).to_parquet(out, index=False)
     whole = manifest | {"versions": versions()}
     return {
-        FILE: out.getvalue(),
+        FILE: parquet.encoded(pd.DataFrame(list(records))),
         "predictions.csv": csv_text(records).encode(),
         "train.json": json_text(whole).encode(),
     }
@@ -60,14 +58,12 @@ def _row(result: Result) -> dict[str, Any]:
 def files(results: Sequence[Result], plots: bool, level: float) -> dict[str, str | bytes]:
     """Return ``results.csv``, ``.json``, ``.parquet``, the predictions with intervals, and plots if asked for."""
     made = rows(results)
-    out, each = io.BytesIO(), io.BytesIO()
-    pd.DataFrame(made).to_parquet(out, index=False)
-    pd.concat([result.frame for result in results], ignore_index=True).to_parquet(each, index=False)
+    each = pd.concat([result.frame for result in results], ignore_index=True)
     whole = {"level": level, "results": made, "said": sentences(results), "versions": versions()}
     found: dict[str, str | bytes] = {
         "results.csv": csv_text(made),
-        "results.parquet": out.getvalue(),
-        "intervals.parquet": each.getvalue(),
+        "results.parquet": parquet.encoded(pd.DataFrame(made)),
+        "intervals.parquet": parquet.encoded(each),
         "results.json": json_text(whole),
     }
     if plots:
