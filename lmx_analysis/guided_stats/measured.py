@@ -56,7 +56,8 @@ def read_measured(folder: Path) -> Statistics:
         settings = {name: manifest["settings"].get(name) for name in Options.__dataclass_fields__}
         found = Statistics(
             Options(**settings), [], list(manifest["tasks"]), str(manifest["metric"]), dict(manifest["base"]),
-            answers=answers, notes=list(manifest["notes"]), inputs=list(manifest["inputs"]),
+            answers=answers, notes=list(manifest["notes"]), inputs=_hashes(manifest["inputs"]),
+            measured_with=dict(manifest.get("measured_with") or manifest["versions"]),
         )  # fmt: skip
     except (UserError, ValueError, KeyError, TypeError, AttributeError) as error:
         why = str(error) if isinstance(error, UserError) else f"{error!r:.200}"
@@ -73,3 +74,12 @@ def _table(path: Path, columns: tuple[str, ...]) -> list[dict[str, Any]]:
         raise ValueError(f"{path.name} lacks {missing[0]}")
     rows: list[dict[str, Any]] = frame.astype(object).where(frame.notna(), None).to_dict("records")
     return rows
+
+
+def _hashes(inputs: Any) -> dict[str, str]:
+    """Return the hashes of the files that were read, by path; earlier releases had them by run and name."""
+    if isinstance(inputs, dict):
+        return {str(path): str(digest) for path, digest in inputs.items()}
+    return {
+        str(Path(run["results"]).with_name(name)): str(digest) for run in inputs for name, digest in run["sha256"].items()
+    }

@@ -111,7 +111,7 @@ class Statistics:
         base: facts about the model that measured. measured_with: versions of the packages that measured.
         rows: one a consultation, tidy. answers: one a text, the study's fields with `analysis_result` and `acc`.
         correct: `acc` of each text by document and text (number of the run, repeat). row_texts: the text of each row.
-        inputs: the files that were read, with hashes, where the runs themselves are not at hand.
+        inputs: hashes of the files that were read, by path, where the runs themselves are not at hand.
     """
 
     options: Options
@@ -124,7 +124,7 @@ class Statistics:
     notes: list[str] = field(default_factory=list)
     correct: dict[tuple[Hashable, Hashable], float] = field(default_factory=dict)
     row_texts: list[Hashable] = field(default_factory=list)
-    inputs: list[dict[str, Any]] = field(default_factory=list)
+    inputs: dict[str, str] = field(default_factory=dict)
     measured_with: dict[str, str] = field(default_factory=dict)
 
 

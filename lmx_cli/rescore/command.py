@@ -46,13 +46,11 @@ def rescore(
 
     Only what was logged is read: no model, no data set. Texts get their traces back where the run left a traces file.
     """
-    import importlib.metadata
-
     from lmx_analysis import rescore as rescoring
     from lmx_cli.rescore.scorers import Added, find_metric, own_scoring
     from lmx_cli.rescore.texts import Responses
+    from lmx_files import manifest
     from lmx_files.atomic import write_files
-    from lmx_files.hashing import sha256
     from lmx_files.runs.folders import read_run
     from lmx_plugins.guards import check_output_path
 
@@ -74,10 +72,14 @@ def rescore(
         scorers = {task: own_scoring(source, task, include_path, confirm_run_unsafe_code) for task in chosen}
         for scorer in scorers.values():
             scorer.kept = responses.kept
+    inputs = [source.file, *(source.sample_files[task] for task in chosen), *source.trace_files()]
+    settings = {"tasks": chosen, "metrics": asked, "include_path": None if include_path is None else str(include_path)}
+    made = manifest.of_analysis(inputs, settings, packages=("lm_eval", "rouge-score", "math-verify", *manifest.ANALYSES))
     origin = {
         "metrics": asked or "process_results of the task",
-        "traces": {str(path): sha256(path) for path in source.trace_files()},
-        **{name: importlib.metadata.version(name) for name in ("lmx-eval", "lm_eval")},
+        "traces": {str(path): made["inputs"][str(path)] for path in source.trace_files()},
+        **{name: made["versions"][name] for name in ("lmx-eval", "lm_eval") if name in made["versions"]},
+        **made,
     }
     outcome = rescoring.rescore(source, scorers, responses.restore, origin)
     outcome.notes += responses.notes()

@@ -96,7 +96,8 @@ def test_command_writes_everything(run: Path, tmp_path: Path) -> None:
     assert lines[0]["cheat_positions"] == [each["position"] for each in lines[0]["analysis_result"]]
     manifest = json.loads((output / "guided_stats_manifest.json").read_text())
     assert manifest["base"]["name"] == "tiny-base"
-    assert len(manifest["inputs"][0]["sha256"]) == 3
+    assert len(manifest["inputs"]) == 3
+    assert "torch" in manifest["measured_with"]
     assert len(pd.read_csv(output / "correlations.csv")) == 20
 
 
@@ -115,6 +116,29 @@ def test_tables_are_made_again_without_a_model(run: Path, tmp_path: Path, monkey
     (first / "texts.parquet").write_bytes(b"PAR1")
     outcome = CliRunner().invoke(app, ["guided-stats", str(first), "-o", str(again)])
     assert "does not hold what lmx guided-stats measured" in str(outcome.exception)
+
+
+def test_analysed_again_the_versions_that_measured_are_kept(run: Path, tmp_path: Path) -> None:
+    """Also of a folder of an earlier release, whose manifest had them as its only versions, and hashes by run."""
+    first, again = tmp_path / "out", tmp_path / "again"
+    arguments = ["--no-plots", "--bootstrap", "200"]
+    CliRunner().invoke(app, ["guided-stats", str(run), "-o", str(first), *arguments, "--device", "cpu"])
+    path = first / "guided_stats_manifest.json"
+    measured = json.loads(path.read_text())
+    of_run = {Path(name).name: digest for name, digest in measured["inputs"].items()}
+    earlier = {key: measured[key] for key in ("tasks", "metric", "settings", "base", "notes")}
+    earlier["inputs"] = [{"results": str(next(run.glob("results_*"))), "sha256": of_run}]
+    for given in (
+        {**measured, "measured_with": {"torch": "1.0"}, "versions": {"numpy": "2.0"}},
+        {**earlier, "versions": {"torch": "1.0"}},
+    ):
+        path.write_text(json.dumps(given))
+        outcome = CliRunner().invoke(app, ["guided-stats", str(first), "-o", str(again), *arguments])
+        assert outcome.exit_code == 0, outcome.exception
+        written = json.loads((again / "guided_stats_manifest.json").read_text())
+        assert written["measured_with"] == {"torch": "1.0"}
+        assert written["versions"] == measured["versions"]
+        assert written["inputs"] == measured["inputs"]
 
 
 def test_seed_mode_by_command_gives_one_over_the_context(run: Path, tmp_path: Path) -> None:
