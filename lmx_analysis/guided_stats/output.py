@@ -58,8 +58,8 @@ def files(found: Statistics, rows: Sequence[Correlation], bootstrap: dict[str, i
     frame = pd.DataFrame(found.rows)
     written: dict[str, Any] = {
         "consultations.csv": _safe(frame).to_csv(index=False, lineterminator="\n"),
-        "correlations.csv": csv_text([asdict(each) for each in rows]),
-        "correlations.json": json_text([asdict(each) for each in rows]),
+        "correlations.csv": csv_text([each.record() for each in rows]),
+        "correlations.json": json_text([each.record() for each in rows]),
     }
     lines = (jsonl.strict(line) + "\n" for line in found.answers)
     written = {"guided_stats.jsonl": "".join(lines), **measured_files(found), **written}
