@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
+
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lmx_cli.output import check_folder, tracked
 from lmx_files.errors import UserError, unknown
 from lmx_files.safety import terminal
 
 if TYPE_CHECKING:
     from lmx_analysis.guided_stats.statistics import Options, Statistics
 
-Item = TypeVar("Item")
 DTYPES = ("float32", "bfloat16", "float16")
 Runs = Annotated[list[Path], typer.Argument(help="Folders of finished runs, of a sweep, or results_*.json files.")]
 Task = Annotated[str | None, typer.Option(help="A task or group; needed only if the runs hold several.")]
@@ -70,12 +70,12 @@ def guided_curve(
     from lmx_analysis.tables import console, json_text, write_files
 
     if output is not None:
-        _check_folder(output)
+        check_folder(output)
         if not no_plots:
             require_matplotlib()
     names = tuple(name.strip() for name in (by or "").split(",") if name.strip())
     options = Options(task, metric, names, filter_name, cluster, bootstrap, seed, axis, seeds, split)
-    curve = estimate_curve([*runs], options, traces, lambda pairs: _progress(pairs, "reading"))
+    curve = estimate_curve([*runs], options, traces, lambda pairs: tracked(pairs, "reading"))
     if output is not None:
         write_files(output, outputs.files(curve, not no_plots))
     if as_json:
@@ -110,7 +110,7 @@ def guided_export(
         raise UserError(f"-o {output} is a folder: name a file, e.g. {output / 'guided.jsonl'}")
     found, notes = find_guided_runs([*runs], traces)
     tasks = choose_tasks(found, task) if task else list(dict.fromkeys(t for run in found for t in run.sample_files))
-    count = jsonl.write(output, records(list(_progress(found, "writing")), tasks, filter_name, notes))
+    count = jsonl.write(output, records(list(tracked(found, "writing")), tasks, filter_name, notes))
     for note in notes:
         terminal.say(f"note: {note}", error=True)
     terminal.say(f"{output} ({count} answers of {len(found)} runs)")
@@ -142,7 +142,7 @@ def guided_stats(
     """
     from lmx_analysis.figures import require_matplotlib
 
-    _check_folder(output)
+    check_folder(output)
     if not no_plots:
         require_matplotlib()
     _check_dtype(dtype)
@@ -182,7 +182,7 @@ def _measure(
 
     logging.disable_progress_bar()
     settings = Settings(chosen.base, options.mode, options.batch_size, dtype, device)
-    measured = measure(chosen.asked, settings, parts, lambda batches: _progress(batches, "measuring"))
+    measured = measure(chosen.asked, settings, parts, lambda batches: tracked(batches, "measuring"))
     return combine(chosen, measured.base, measured.measured_with, measured.rows)
 
 
@@ -191,16 +191,3 @@ def _check_dtype(dtype: str) -> None:
         raise unknown("--dtype", dtype, DTYPES)
 
 
-def _check_folder(output: Path) -> None:
-    from lmx_plugins.guards import check_output_path
-
-    if output.suffix in (".json", ".jsonl", ".csv", ".png", ".svg") or output.is_file():
-        raise UserError(f"-o {output} is a file: name a folder")
-    check_output_path(output, "-o")
-
-
-def _progress(items: Sequence[Item], what: str) -> Iterator[Item]:
-    """Yield the items under a progress bar on stderr, which is not drawn where stderr is no terminal."""
-    from rich.progress import track
-
-    yield from track(items, what, console=terminal.console(stderr=True), transient=True)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from lmx_cli.output import tracked
 from lmx_files.errors import unknown
-from lmx_files.safety import terminal
 from lmx_files.values import whole_numbers
 
 DTYPES = ("float32", "float64", "bfloat16", "float16")
@@ -77,14 +77,15 @@ def _measure(
     from lmx_files.runs.folders import read_run
     from lmx_probes.mediation import extras, study
 
-    made = study.run_study(read_run(run), output, model, device, dtype, study.Options(**asked), _progress)
+    measuring = partial(tracked, what="measuring")
+    made = study.run_study(read_run(run), output, model, device, dtype, study.Options(**asked), measuring)
     if not lists:
         return
     layers, seed = asked["layers"] or tuple(range(made.patcher.sites.layers)), asked["seed"]
-    extras.measure_transfer(made, output, layers, lists, seed, _progress)
-    extras.measure_running(made, output, layers, lists, seed, _progress)
+    extras.measure_transfer(made, output, layers, lists, seed, measuring)
+    extras.measure_running(made, output, layers, lists, seed, measuring)
     probes = fitted(read(output)[1], seed)
-    extras.measure_steering(made, output, directions(probes), lists, seed, _progress)
+    extras.measure_steering(made, output, directions(probes), lists, seed, measuring)
 
 
 def _analyse(output: Path, bootstrap: int, seed: int, plots: bool) -> None:
@@ -108,8 +109,3 @@ def _names(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
-def _progress(items: Sequence[int]) -> Iterator[int]:
-    """Yield the items under a progress bar on stderr, which is not drawn where stderr is no terminal."""
-    from rich.progress import track
-
-    yield from track(items, "measuring", console=terminal.console(stderr=True), transient=True)

@@ -21,9 +21,9 @@ from lmx_analysis.guided_curve import curve
 from lmx_analysis.guided_curve import output as curve_output
 from lmx_analysis.guided_stats import statistics
 from lmx_analysis.report import write_report
-from lmx_cli.rescore.command import _show as show_rescored
-from lmx_cli.rescore.scorers import Added, find_metric
-from lmx_cli.rescore.texts import Responses
+from lmx_cli.analyses.rescore import _show as show_rescored
+from lmx_runs.rescore.scorers import Added, find_metric
+from lmx_runs.rescore.texts import Responses
 from lmx_files import jsonl
 from lmx_files.atomic import write_files
 from lmx_files.errors import UserError
