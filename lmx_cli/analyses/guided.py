@@ -176,11 +176,8 @@ def _measure(
     from lmx_analysis.guided_stats.statistics import choose, combine
 
     chosen = choose([*runs], options, traces)
-    from transformers.utils import logging
-
     from lmx_probes.guided_stats.measure import Settings, measure
 
-    logging.disable_progress_bar()
     settings = Settings(chosen.base, options.mode, options.batch_size, dtype, device)
     measured = measure(chosen.asked, settings, parts, lambda batches: tracked(batches, "measuring"))
     return combine(chosen, measured.base, measured.measured_with, measured.rows)

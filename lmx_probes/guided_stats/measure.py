@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from transformers.utils import logging
 
 from lmx_files import parquet
 from lmx_files.hashing import sha256_of_text
@@ -118,6 +119,7 @@ def measure(texts: Sequence[Asked], settings: Settings, folder: Path, track: Tra
     grouped = _grouped(batches(contexts, settings.batch_size))
     missing = [(number, batch) for number, batch in grouped if not parts.has(number)]
     if begun is None or missing:
+        logging.disable_progress_bar()  # of loading
         with models.opened(settings.base, settings.dtype, settings.device) as probe:
             reader = Reader(probe)
             begun = begun or parquet.begin(folder, plan, {"read_by": facts(probe), "measured_with": versions()}, "-o")
