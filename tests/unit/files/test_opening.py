@@ -65,15 +65,6 @@ def test_a_torn_line_of_ours_is_cut(tmp_path, before, after):
     assert path.read_bytes() == after
 
 
-def test_a_new_file_is_new(tmp_path):
-    (tmp_path / "victim").write_bytes(b"kept")
-    (tmp_path / "name").symlink_to(tmp_path / "victim")
-    for name in ("name", "victim"):
-        with pytest.raises((FileExistsError, UserError)):
-            opening.create_new(tmp_path / name)
-    assert (tmp_path / "victim").read_bytes() == b"kept"
-
-
 def test_a_file_larger_than_ours_ever_are_is_not_read(tmp_path):
     (tmp_path / "large").write_bytes(b"12345")
     with pytest.raises(UserError, match="more than 4 bytes"):
