@@ -262,5 +262,3 @@ def _formats(text: str) -> tuple[str, ...]:
         if name not in FORMATS:
             raise unknown("--format", name, (*FORMATS, "all"))
     return chosen
-
-

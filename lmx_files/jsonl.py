@@ -131,7 +131,7 @@ class Appender:
     A line that an earlier, killed process left unfinished is cut off first; a disk that is full leaves none.
 
     Args:
-        beginning: how each line begins, e.g. ``{"task": ``. holds: what else stands in each; both tell ours from others.
+        beginning: how each line begins, e.g. ``{"task": ``. holds: what else is in each; both tell ours from others.
         what: the file's kind, for messages.
 
     Raises:

@@ -17,7 +17,6 @@ from lmx_files.runs.folders import Run
 from lmx_files.safety import secrets
 
 
-
 def score_table(comparison: Comparison) -> Table:
     """Return lm_eval's table with a column for each run, the reference first."""
     names = [comparison.reference, *(name for name in comparison.runs if name != comparison.reference)]

@@ -76,8 +76,10 @@ def files(curve: Curve, plots: bool) -> dict[str, str | bytes]:
 
 def document(curve: Curve) -> dict[str, Any]:
     """Return everything: settings, versions, the files read and their hashes, notes, points and areas."""
-    read = {run.file: [run.file, *(run.sample_files[t] for t in curve.tasks if t in run.sample_files), *run.trace_files()]
-            for run in curve.runs}  # fmt: skip
+    read = {
+        run.file: [run.file, *(run.sample_files[t] for t in curve.tasks if t in run.sample_files), *run.trace_files()]
+        for run in curve.runs
+    }
     hashes = manifest.hashes(path for paths in read.values() for path in paths)
     settings = {**asdict(curve.options), "confidence": LEVEL, "intervals": METHODS}
     return {

@@ -61,7 +61,9 @@ def read_measured(folder: Path) -> Statistics:
         )  # fmt: skip
     except (UserError, ValueError, KeyError, TypeError, AttributeError) as error:
         why = str(error) if isinstance(error, UserError) else f"{error!r:.200}"
-        raise UserError(f"{folder} does not hold what lmx guided-stats measured ({why}): measure the runs again") from error
+        raise UserError(
+            f"{folder} does not hold what lmx guided-stats measured ({why}): measure the runs again"
+        ) from error
     found.rows = rows
     found.row_texts = [(row["run"], row["repeat"]) for row in rows]
     found.correct = {((one["task"], one["doc_id"]), (one["run"], one["repeat"])): one["acc"] for one in texts}
@@ -81,5 +83,7 @@ def _hashes(inputs: Any) -> dict[str, str]:
     if isinstance(inputs, dict):
         return {str(path): str(digest) for path, digest in inputs.items()}
     return {
-        str(Path(run["results"]).with_name(name)): str(digest) for run in inputs for name, digest in run["sha256"].items()
+        str(Path(run["results"]).with_name(name)): str(digest)
+        for run in inputs
+        for name, digest in run["sha256"].items()
     }

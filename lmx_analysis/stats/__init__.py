@@ -6,8 +6,8 @@ plain words which question each answers.
 
 from lmx_analysis.stats.bootstrap import cluster_bootstrap, percentile, simultaneous
 from lmx_analysis.stats.clusters import cluster_sums, effective_clusters, numbered
-from lmx_analysis.stats.correlation import Answers, Jackknifed, Shuffled, jackknife, permuted_p
 from lmx_analysis.stats.corrections import benjamini_hochberg, holm, max_t
+from lmx_analysis.stats.correlation import Answers, Jackknifed, Shuffled, jackknife, permuted_p
 from lmx_analysis.stats.intervals import (
     LEVEL,
     Interval,

@@ -45,7 +45,7 @@ def jackknife(x: Floats, y: Floats, clusters: Numbers, count: int, ranks: bool, 
     """Return a coefficient of `x` and `y`, shape ``[rows]`` each, with its interval.
 
     The interval is Student's t on Fisher's scale, atanh r, with the standard error of a jackknife that leaves out one
-    cluster (with all its rows) at a time (B. Efron and C. Stein, Annals of Statistics 9, 1981, pages 586-596; for uneven
+    cluster, with all its rows, at a time (B. Efron and C. Stein, Annals of Statistics 9, 1981, pages 586-596; of uneven
     clusters: J. G. MacKinnon, M. O. Nielsen and M. D. Webb, Journal of Applied Econometrics 38, 2023, pages 671-694).
     Its degrees of freedom are those of the rarer side, clusters with other values of y than the rest, less one. It is
     withheld where fewer than `FEWEST` clusters have other values than the rest; p is not.

@@ -12,7 +12,6 @@ from lmx_files.errors import UserError
 from lmx_files.safety import terminal
 
 
-
 # long: a parameter an option
 def compare(
     runs: Annotated[list[Path], typer.Argument(help="Results folders or results_*.json files, the reference first.")],
@@ -110,5 +109,3 @@ def _kinds(value: str | None) -> dict[str, str]:
         metric_of(kind, f"{name} in --kinds")
         found[name] = kind
     return found
-
-

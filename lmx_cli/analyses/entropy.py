@@ -109,5 +109,3 @@ def _mode(mode: str, teacher_forced: bool) -> str:
     if teacher_forced and mode not in ("", "teacher"):
         raise UserError(f"--teacher_forced and --mode {mode} exclude each other: give one")
     return mode or "teacher"
-
-

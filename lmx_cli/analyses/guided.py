@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -186,5 +185,3 @@ def _measure(
 def _check_dtype(dtype: str) -> None:
     if dtype not in DTYPES:
         raise unknown("--dtype", dtype, DTYPES)
-
-

@@ -107,5 +107,3 @@ def _analyse(output: Path, bootstrap: int, seed: int, plots: bool) -> None:
 
 def _names(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip())
-
-

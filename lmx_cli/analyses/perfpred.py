@@ -197,5 +197,3 @@ def _settings(texts: Sequence[str]) -> dict[str, dict[str, Any]]:
 def _say(notes: Iterable[str]) -> None:
     for note in notes:
         terminal.say(f"note: {note}", error=True)
-
-

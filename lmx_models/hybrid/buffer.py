@@ -134,7 +134,9 @@ def _opened(line: str) -> dict[str, Any] | None:
     try:
         whole = json.loads(line)
         content = whole["content"]
-        good = isinstance(content, dict) and whole["sha256"] == sha256_of_text(_canonical(content)) and line.endswith("\n")
+        good = (
+            isinstance(content, dict) and whole["sha256"] == sha256_of_text(_canonical(content)) and line.endswith("\n")
+        )
     except (ValueError, KeyError, TypeError, RecursionError):
         return None
     return content if good else None

@@ -80,13 +80,13 @@ def context_of(text: Asked, tokenizer: Any, name: str) -> Context:
     if not fitting:
         counts = " or ".join(str(n) for n in sorted({len(ids) for ids in ways}))
         raise UserError(
-            f"{text.where}: the prompt has {counts} tokens for {name}, but the run fed {fed}: that is another tokenizer "
-            "or template. Name the run's base with --base"
+            f"{text.where}: the prompt has {counts} tokens for {name}, but the run fed {fed}: that is another "
+            "tokenizer or template. Name the run's base with --base"
         )
     if not tokenizer.decode(list(text.tokens), skip_special_tokens=True).startswith(text.written):
         raise UserError(
-            f"{text.where}: the token ids of the trace are not its text in the tokenizer of {name}: name the run's base "
-            "with --base"
+            f"{text.where}: the token ids of the trace are not its text in the tokenizer of {name}: name the "
+            "run's base with --base"
         )
     return Context(text, list(fitting[0]))
 

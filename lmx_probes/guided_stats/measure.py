@@ -68,6 +68,7 @@ class Measured:
     measured_with: dict[str, str]
     rows: list[list[Row]]
 
+
 def facts(probe: ProbeModel) -> dict[str, str]:
     """Return what the results tell of a base."""
     kind, model = type(probe.model).__name__, probe.model

@@ -1,1 +1,1 @@
-"""Scores logged samples again as lm_eval would: tasks loaded on their logged documents, or metrics that a user names."""
+"""Scores logged samples again as lm_eval would, by the task on its logged documents or by metrics that a user names."""

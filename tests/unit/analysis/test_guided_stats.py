@@ -153,9 +153,7 @@ def test_seed_mode_by_command_gives_one_over_the_context(run: Path, tmp_path: Pa
         assert b"<svg" in (tmp_path / "out" / f"{name}.svg").read_bytes()
 
 
-def test_another_tokenizer_or_template_is_refused(
-    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_another_tokenizer_or_template_is_refused(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(models, "load", refuse)
     traces = next(run.glob("traces_*"))
     lines = [json.loads(line) for line in traces.read_text().splitlines()]
@@ -277,10 +275,12 @@ def test_the_numbers_of_an_earlier_release(tmp_path: Path) -> None:
     kept = json.loads((KEPT / "guided_stats.json").read_text(encoding="utf-8"))
     for mode, rows in kept.items():
         found = statistics(KEPT / "tiny-base", tmp_path / mode, mode=mode).rows
-        assert len(found) == len(rows) > 10
+        assert len(found) == len(rows) == 6
         for row, expected in zip(found, rows, strict=True):
             assert list(row) == list(expected)
-            assert row == pytest.approx(expected, rel=1e-5, abs=1e-9), row["doc_id"]
+            numbers = {name: value for name, value in expected.items() if isinstance(value, (int, float))}
+            assert {name: row[name] for name in numbers} == pytest.approx(numbers, rel=1e-5, abs=1e-9), row["doc_id"]
+            assert all(row[name] == value for name, value in expected.items() if name not in numbers)
 
 
 def test_the_columns_that_are_analysed_are_those_measured() -> None:

@@ -148,9 +148,7 @@ def test_a_line_that_a_kill_tore_is_cut_and_each_attempt_goes_on(tmp_path: Path)
     written = [(output / f"model-{number:05}-of-00004.safetensors").stat().st_mtime_ns for number in (1, 2, 3)]
     assert len((output / DONE).read_text().splitlines()) == 3
     weight_diff.make(model, base, output)
-    assert written == [
-        (output / f"model-{number:05}-of-00004.safetensors").stat().st_mtime_ns for number in (1, 2, 3)
-    ]
+    assert written == [(output / f"model-{number:05}-of-00004.safetensors").stat().st_mtime_ns for number in (1, 2, 3)]
     weight_diff.recover(output, base, tmp_path / "again")
     assert same_files(tmp_path / "again", model)
 
