@@ -63,7 +63,7 @@ def describe(
 def of_analysis(
     inputs: Mapping[str, str] | Iterable[Path],
     settings: Mapping[str, Any],
-    seeds: Mapping[str, int | None] | None = None,
+    seeds: Mapping[str, Any] | None = None,
     packages: Sequence[str] = ANALYSES,
 ) -> dict[str, Any]:
     """Return what a reader needs to believe an analysis of files, and to make it again.

@@ -130,8 +130,8 @@ def train(
         names, target, targets, protocol, _numbers(seeds), folds, model, deduplicate, near, _settings(setting or [])
     )
     made = training.train(data.read(dataset), options, output, lambda cells: tracked(cells, "training"))
-    manifest = {"dataset": str(dataset), "sha256": data.hash_of(dataset), "options": training.describe(options)}
-    write_files(output, outputs.predictions(made.records, manifest | {"notes": made.notes}))
+    told = {"dataset": str(dataset), "sha256": data.hash_of(dataset), "options": training.describe(options)}
+    write_files(output, outputs.predictions(made.records, told | {"notes": made.notes}))
     _say(made.notes)
     terminal.say(f"{output}/predictions.csv and .parquet ({len(made.records)} predictions)")
 
@@ -158,7 +158,7 @@ def aggregate(
     conformal.require_crepes()
     results = aggregating.aggregate(aggregating.read(trained), level=level)
     if output is not None:
-        made = outputs.files(results, not no_plots, level)
+        made = outputs.files(results, not no_plots, level, aggregating.files_of(trained))
         write_files(output, made)
         sections.section(results, level, made).write(output)
     if as_json:
