@@ -15,7 +15,6 @@ from lmx_files.safety import terminal
 from lmx_files.values import whole_numbers
 
 RESULTS = "validation_results.json"
-_asking, _dealing = partial(tracked, what="asking"), partial(tracked, what="dealing words")
 
 
 # long: a parameter an option
@@ -66,13 +65,13 @@ def generate(
     options = {"n": n, "seed": seed, "lengths": lengths, "counts": counts, "format": format, "position": position,
                "lists": lists, "model_share": model_share}  # fmt: skip
     if model is None and proposals is None:
-        docs, log, name = systematic.make(n, seed, design, lists, _dealing), [], None
+        docs, log, name = systematic.make(n, seed, design, lists, _dealt), [], None
     else:
         rows, name = _proposed(model, model_args, proposals, categories, words, device, batch_size, max_tokens)
         fewest = max(3, *(count for _, count in design.cells()))
         try:
             found = proposing.usable(rows, fewest, _judged(avoid))
-            docs = mixed.make_mixed(n, seed, design, found.categories, name, model_share, lists, _dealing)
+            docs = mixed.make_mixed(n, seed, design, found.categories, name, model_share, lists, _dealt)
         except UserError:
             if proposals is None:
                 _keep(output, rows)
@@ -111,7 +110,7 @@ def validate(
     check_output_path(folder, "-o")
     docs = store.read(examples)
     ask, name = _judge(docs, model, model_args, device, batch_size) if model else (None, None)
-    results = check(docs, ask, _asking)
+    results = check(docs, ask, _track)
     results |= {"examples": str(examples), "sha256": _sha256(examples), "model": name}
     made = pictures.files(results, not no_plots)
     write_files(folder, {RESULTS: json_text(results), **made})
@@ -188,7 +187,7 @@ def _proposed(
 
     def asked(prompts: Sequence[str]) -> list[str]:
         batches = [prompts[k : k + batch_size] for k in range(0, len(prompts), batch_size)]
-        return [text for batch in _asking(batches) for text in ask(batch)]
+        return [text for batch in _track(batches) for text in ask(batch)]
 
     return ask_for(asked, name, categories, words), name
 
@@ -262,3 +261,6 @@ def _formats(text: str) -> tuple[str, ...]:
         if name not in FORMATS:
             raise unknown("--format", name, (*FORMATS, "all"))
     return chosen
+
+
+_track, _dealt = partial(tracked, what="asking"), partial(tracked, what="dealing words")

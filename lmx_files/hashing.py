@@ -1,4 +1,4 @@
-"""Hashes of files, texts and bytes: SHA-256, in hexadecimal digits."""
+"""Hashes of files and texts: SHA-256, in hexadecimal digits."""
 
 from __future__ import annotations
 
@@ -25,14 +25,11 @@ def sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
+def sha256_of_bytes(raw: bytes) -> str:
+    """Return the SHA-256 of bytes."""
+    return hashlib.sha256(raw).hexdigest()
+
+
 def sha256_of_text(text: str) -> str:
     """Return the SHA-256 of a text in UTF-8; half a surrogate pair counts as its three bytes."""
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def sha256_of_bytes(*parts: bytes) -> str:
-    """Return the SHA-256 of bytes, one part after the other."""
-    digest = hashlib.sha256()
-    for part in parts:
-        digest.update(part)
-    return digest.hexdigest()
+    return sha256_of_bytes(text.encode("utf-8", "surrogatepass"))

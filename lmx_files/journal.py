@@ -97,7 +97,7 @@ class Journal(Mapping[str, Any]):
     def add(self, key: str, value: Any) -> None:
         """Append one finished request. It survives the death of the process now, that of the machine after `sync`."""
         text = json.dumps(value, separators=(",", ":")).encode()
-        checksum = sha256_of_bytes(key.encode(), text)
+        checksum = sha256_of_bytes(key.encode() + text)
         line = b'{"sha256":"%s","key":"%s","value":%s}\n' % (checksum.encode(), key.encode(), text)
         assert self._file is not None
         with _explained(self.folder, "write"):
@@ -188,7 +188,7 @@ class Journal(Mapping[str, Any]):
 
     def _parsed(self, line: bytes, path: Path, where: str) -> tuple[str, bytes]:
         match = LINE.fullmatch(line)
-        if match is None or sha256_of_bytes(match[2], match[3]).encode() != match[1]:
+        if match is None or sha256_of_bytes(match[2] + match[3]).encode() != match[1]:
             raise UserError(
                 f"{path}{where}: a damaged line (its checksum does not fit). Restore the file, or delete that line "
                 "and its text is written again"

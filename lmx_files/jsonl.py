@@ -125,6 +125,44 @@ def write(path: Path, values: Iterable[dict[str, Any]], option: str = "-o") -> i
     return written
 
 
+def strict(value: Any, **options: Any) -> str:
+    """Return a value as JSON that every reader takes: NaN and infinities, which JSON does not know, are null.
+
+    Args:
+        options: of `json.dumps`; characters beyond ASCII stay as they are if nothing is said of them.
+    """
+    options = {"ensure_ascii": False, "allow_nan": False} | options
+    try:
+        return json.dumps(value, **options)
+    except ValueError:
+        return json.dumps(_finite(value), **options)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: _finite(each) for key, each in value.items()}
+    return [_finite(each) for each in value] if isinstance(value, (list, tuple)) else value
+
+
+def without_surrogates(value: Any) -> Any:
+    """Return a JSON value in which each half of a surrogate pair, which no terminal can print, is U+FFFD."""
+    if isinstance(value, str):
+        return value if value.isascii() else value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, dict):
+        return {without_surrogates(key): without_surrogates(each) for key, each in value.items()}
+    return [without_surrogates(each) for each in value] if isinstance(value, list) else value
+
+
+def _is_deep(value: Any) -> bool:
+    level = [value] if isinstance(value, (dict, list)) else []
+    for _ in range(DEEPEST):
+        inner = (outer.values() if isinstance(outer, dict) else outer for outer in level)
+        level = [each for values in inner for each in values if isinstance(each, (dict, list))]
+    return bool(level)
+
+
 class Appender:
     """Appends objects to a file of JSON lines, one at a time, each whole or not there.
 
@@ -174,41 +212,3 @@ class Appender:
     def close(self) -> None:
         """Close the file."""
         self._file.close()
-
-
-def strict(value: Any, **options: Any) -> str:
-    """Return a value as JSON that every reader takes: NaN and infinities, which JSON does not know, are null.
-
-    Args:
-        options: of `json.dumps`; characters beyond ASCII stay as they are if nothing is said of them.
-    """
-    options = {"ensure_ascii": False, "allow_nan": False} | options
-    try:
-        return json.dumps(value, **options)
-    except ValueError:
-        return json.dumps(_finite(value), **options)
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {key: _finite(each) for key, each in value.items()}
-    return [_finite(each) for each in value] if isinstance(value, (list, tuple)) else value
-
-
-def without_surrogates(value: Any) -> Any:
-    """Return a JSON value in which each half of a surrogate pair, which no terminal can print, is U+FFFD."""
-    if isinstance(value, str):
-        return value if value.isascii() else value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    if isinstance(value, dict):
-        return {without_surrogates(key): without_surrogates(each) for key, each in value.items()}
-    return [without_surrogates(each) for each in value] if isinstance(value, list) else value
-
-
-def _is_deep(value: Any) -> bool:
-    level = [value] if isinstance(value, (dict, list)) else []
-    for _ in range(DEEPEST):
-        inner = (outer.values() if isinstance(outer, dict) else outer for outer in level)
-        level = [each for values in inner for each in values if isinstance(each, (dict, list))]
-    return bool(level)

@@ -21,11 +21,11 @@ from lmx_files.reading import reason
 from lmx_files.safety import git, secrets
 
 PACKAGES = ("lmx-eval", "lm_eval", "torch", "transformers", "datasets", "accelerate", "tokenizers", "numpy", "vllm")
-ANALYSES = ("lmx-eval", "numpy", "pandas", "pyarrow", "scipy", "statsmodels")
-"""What the numbers of an analysis of files depend on."""
 # Variables that change what a run does; never one that may hold a secret.
 VARIABLES = "CUDA_VISIBLE_DEVICES OMP_NUM_THREADS OMP_WAIT_POLICY GOMP_SPINCOUNT KMP_BLOCKTIME"
 VARIABLES += " HF_HUB_OFFLINE LMX_CACHE SLURM_JOB_ID SLURM_ARRAY_TASK_ID WORLD_SIZE"
+ANALYSES = ("lmx-eval", "numpy", "pandas", "pyarrow", "scipy", "statsmodels")
+"""What the numbers of an analysis of files depend on."""
 
 
 def describe(
@@ -60,6 +60,22 @@ def describe(
     }
 
 
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of the packages that a result depends on."""
+    return versions_of(PACKAGES)
+
+
+def versions_of(packages: Sequence[str]) -> dict[str, str]:
+    """Return the versions of Python and of those packages that are installed."""
+    found = {"python": platform.python_version()}
+    for name in packages:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
 def of_analysis(
     inputs: Mapping[str, str] | Iterable[Path],
     settings: Mapping[str, Any],
@@ -80,7 +96,7 @@ def of_analysis(
         "inputs": dict(inputs) if isinstance(inputs, Mapping) else hashes(inputs),
         "settings": secrets.redact(dict(settings)),
         "seeds": dict(seeds or {}),
-        "versions": versions(packages),
+        "versions": versions_of(packages),
         "git": git_state(Path.cwd()),
         "machine": machine(),
     }
@@ -89,17 +105,6 @@ def of_analysis(
 def hashes(paths: Iterable[Path]) -> dict[str, str]:
     """Return the SHA-256 of each file, by its path."""
     return {str(path): sha256(path) for path in paths}
-
-
-def versions(packages: Sequence[str] = PACKAGES) -> dict[str, str]:
-    """Return the versions of Python and of the packages that a result depends on."""
-    found = {"python": platform.python_version()}
-    for name in packages:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
 
 
 def git_state(folder: Path) -> dict[str, Any] | None:

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from lmx_analysis import stats
-from lmx_analysis.stats import Interval
+from lmx_analysis.stats import Interval, benjamini_hochberg, numbered
+from lmx_analysis.stats.correlation import Answers, Shuffled, jackknife, permuted_p
 
 
 @dataclass(frozen=True)
@@ -62,14 +62,14 @@ def correlate(
     resamples: int,
     seed: int,
     texts: Sequence[Hashable] | None = None,
-    answers: stats.Answers | None = None,
+    answers: Answers | None = None,
 ) -> list[Correlation]:
     """Return Pearson's and Spearman's coefficient of each column with `correct`.
 
     Each row, a consultation, counts the same: a text with many of them weighs more than one with few.
 
-    p comes from permuting correctness over documents (`stats.Shuffled`), which is exact also where few answers are
-    wrong; where no permutation is possible it comes from the interval's t. The interval is that of `stats.jackknife`,
+    p comes from permuting correctness over documents (`Shuffled`), which is exact also where few answers are
+    wrong; where no permutation is possible it comes from the interval's t. The interval is that of `jackknife`,
     which leaves out one document, with all its consultations, texts and seeds, at a time.
 
     Args:
@@ -77,13 +77,13 @@ def correlate(
             and repeat; by default each document has one.
         answers: correctness of every text by (document, text), also of those without rows; by default those of rows.
     """
-    groups = stats.numbered(clusters)
+    groups = numbered(clusters)
     y = np.asarray(correct, dtype=np.float64)
     labels = [""] * len(y) if texts is None else list(texts)
     known_answers = (
         dict(zip(zip(clusters, labels, strict=True), y.tolist(), strict=True)) if answers is None else answers
     )
-    shuffled = stats.Shuffled(clusters, labels, known_answers)
+    shuffled = Shuffled(clusters, labels, known_answers)
     alike = all(known_answers[key] == value for key, value in zip(zip(clusters, labels, strict=True), y, strict=True))
     count = int(groups.max()) + 1 if groups.size else 0
     pearson = "point-biserial" if set(y.tolist()) <= {0.0, 1.0} else "pearson"
@@ -93,10 +93,10 @@ def correlate(
         known = np.isfinite(x)
         there = len(set(groups[known].tolist()))
         for coefficient, ranks in ((pearson, False), ("spearman", True)):
-            made = stats.jackknife(x[known], y[known], groups[known], count, ranks)
+            made = jackknife(x[known], y[known], groups[known], count, ranks)
             p, test = made.p, "" if math.isnan(made.p) else "jackknife"
             if alike and shuffled.possible and math.isfinite(made.value):
-                p = stats.permuted_p(x[known], y[known], shuffled.draws(known, resamples, seed), ranks)
+                p = permuted_p(x[known], y[known], shuffled.draws(known, resamples, seed), ranks)
                 test = "permutation"
             n = int(known.sum())
             found.append(Correlation(name, coefficient, n, there, made.fewest, made.value, made.interval, p, test))
@@ -106,5 +106,5 @@ def correlate(
 def _corrected(found: list[Correlation]) -> list[Correlation]:
     """Correct p over all rows: both coefficients are looked at, so both belong to one family."""
     chosen = [i for i, each in enumerate(found) if math.isfinite(each.p)]
-    corrected = dict(zip(chosen, stats.benjamini_hochberg(found[i].p for i in chosen), strict=True))
+    corrected = dict(zip(chosen, benjamini_hochberg(found[i].p for i in chosen), strict=True))
     return [replace(each, p_bh=corrected.get(i, math.nan)) for i, each in enumerate(found)]

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lmx_analysis import stats
+from lmx_analysis.stats.intervals import t_critical, t_statistics
 
 POWER, ALPHA = 0.8, 0.05
 DRAWS = 4_000
@@ -49,7 +50,7 @@ def by_verdict(of_mean: Floats, of_predictor: Floats) -> NDArray[np.bool_]:
 
 def by_t(of_mean: Floats, of_predictor: Floats) -> NDArray[np.bool_]:
     """Return the same for a two-sided paired t-test."""
-    return np.asarray(stats.t_statistics(of_mean - of_predictor) > stats.t_critical(of_mean.shape[1] - 1, 1 - ALPHA))
+    return np.asarray(t_statistics(of_mean - of_predictor) > t_critical(of_mean.shape[1] - 1, 1 - ALPHA))
 
 
 @lru_cache(maxsize=64)

@@ -7,17 +7,7 @@ plain words which question each answers.
 from lmx_analysis.stats.bootstrap import cluster_bootstrap, percentile, simultaneous
 from lmx_analysis.stats.clusters import cluster_sums, effective_clusters, numbered
 from lmx_analysis.stats.corrections import benjamini_hochberg, holm, max_t
-from lmx_analysis.stats.correlation import Answers, Jackknifed, Shuffled, jackknife, permuted_p
-from lmx_analysis.stats.intervals import (
-    LEVEL,
-    Interval,
-    mean_t,
-    newcombe,
-    standard_error,
-    t_critical,
-    t_statistics,
-    wilson,
-)
+from lmx_analysis.stats.intervals import LEVEL, Interval, mean_t, newcombe, standard_error, wilson
 from lmx_analysis.stats.kinds import KINDS, Metric, metric_of
 from lmx_analysis.stats.missing import NONE_MISSING, Missing, judge_missing
 from lmx_analysis.stats.paired import Paired, compare_columns, compare_paired, mcnemar_exact
@@ -27,13 +17,10 @@ __all__ = [
     "KINDS",
     "LEVEL",
     "NONE_MISSING",
-    "Answers",
     "Interval",
-    "Jackknifed",
     "Metric",
     "Missing",
     "Paired",
-    "Shuffled",
     "benjamini_hochberg",
     "cluster_bootstrap",
     "cluster_sums",
@@ -42,7 +29,6 @@ __all__ = [
     "effective_clusters",
     "flip_statistics",
     "holm",
-    "jackknife",
     "judge_missing",
     "max_t",
     "mcnemar_exact",
@@ -51,10 +37,7 @@ __all__ = [
     "newcombe",
     "numbered",
     "percentile",
-    "permuted_p",
     "simultaneous",
     "standard_error",
-    "t_critical",
-    "t_statistics",
     "wilson",
 ]

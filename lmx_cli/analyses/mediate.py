@@ -77,15 +77,14 @@ def _measure(
     from lmx_files.runs.folders import read_run
     from lmx_probes.mediation import extras, study
 
-    measuring = partial(tracked, what="measuring")
-    made = study.run_study(read_run(run), output, model, device, dtype, study.Options(**asked), measuring)
+    made = study.run_study(read_run(run), output, model, device, dtype, study.Options(**asked), _progress)
     if not lists:
         return
     layers, seed = asked["layers"] or tuple(range(made.patcher.sites.layers)), asked["seed"]
-    extras.measure_transfer(made, output, layers, lists, seed, measuring)
-    extras.measure_running(made, output, layers, lists, seed, measuring)
+    extras.measure_transfer(made, output, layers, lists, seed, _progress)
+    extras.measure_running(made, output, layers, lists, seed, _progress)
     probes = fitted(read(output)[1], seed)
-    extras.measure_steering(made, output, directions(probes), lists, seed, measuring)
+    extras.measure_steering(made, output, directions(probes), lists, seed, _progress)
 
 
 def _analyse(output: Path, bootstrap: int, seed: int, plots: bool) -> None:
@@ -107,3 +106,6 @@ def _analyse(output: Path, bootstrap: int, seed: int, plots: bool) -> None:
 
 def _names(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+_progress = partial(tracked, what="measuring")

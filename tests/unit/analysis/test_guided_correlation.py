@@ -12,7 +12,8 @@ import pytest
 from scipy import stats
 
 from lmx_analysis.guided_stats.correlation import correlate
-from lmx_analysis.stats import Shuffled, benjamini_hochberg, permuted_p
+from lmx_analysis.stats import benjamini_hochberg
+from lmx_analysis.stats.correlation import Shuffled, permuted_p
 
 
 def columns(seed: int = 0, documents: int = 40, each: int = 3) -> Iterator[list[Any]]:

@@ -25,11 +25,10 @@ from lmx_analysis.stats import (
     percentile,
     simultaneous,
     standard_error,
-    t_critical,
-    t_statistics,
     wilson,
 )
 from lmx_analysis.stats import bootstrap as bootstrap_module
+from lmx_analysis.stats.intervals import t_critical, t_statistics
 from lmx_files.errors import UserError
 
 

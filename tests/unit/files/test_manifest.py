@@ -43,7 +43,7 @@ def test_outside_of_a_repository_there_is_no_commit(tmp_path, monkeypatch):
 
 
 def test_packages_that_are_not_there_are_left_out():
-    assert set(manifest.versions(("lmx-eval", "no-such-package"))) == {"python", "lmx-eval"}
+    assert set(manifest.versions_of(("lmx-eval", "no-such-package"))) == {"python", "lmx-eval"}
 
 
 def test_a_manifest_is_whole_or_not_there(tmp_path):
