@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 from collections import Counter
@@ -13,6 +12,7 @@ from typing import Any, ClassVar
 from lm_eval.api.instance import Instance
 
 from lmx_files.errors import UserError
+from lmx_files.hashing import sha256_of_text
 from lmx_models.core.completion import Completion
 from lmx_models.core.stopping import Stopping
 from lmx_models.core.trace import Trace
@@ -47,7 +47,7 @@ class StagedRequest(Request):
     @property
     def prompt_hash(self) -> str:
         """A hash of what was asked, whichever model's template it is rendered in."""
-        return hashlib.sha256(json.dumps(self.chat if self.chat is not None else self.context).encode()).hexdigest()
+        return sha256_of_text(json.dumps(self.chat if self.chat is not None else self.context))
 
 
 @dataclass(frozen=True)

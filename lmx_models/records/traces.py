@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
-from lmx_files import opening
+from lmx_files import jsonl
 from lmx_files.errors import UserError
+from lmx_files.hashing import sha256_of_text
 from lmx_models.core.completion import Completion
 from lmx_models.core.trace import ModelCost, Trace
 
-_BEGINNING = b'{"task": '
+_BEGINNING = '{"task": '
 
 
 class TraceFile:
@@ -32,7 +30,7 @@ class TraceFile:
         self.path = Path(path if rank == 0 else f"{path}.rank{rank}")
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._file: IO[str] = _open_after_last_line(self.path)  # raises a UserError for a file of another kind
+            self._file = jsonl.Appender(self.path, _BEGINNING, "traces", '"prompt_hash"')
         except OSError as error:
             raise UserError(
                 f"cannot write traces to {self.path} ({error.strerror}): name a file in a writable folder, "
@@ -57,35 +55,18 @@ class TraceFile:
             "task": task,
             "doc_id": doc_id,
             "repeat": repeat,
-            "prompt_hash": hashlib.sha256(prompt.encode()).hexdigest(),
+            "prompt_hash": sha256_of_text(prompt),
             "text": str(text),
             "pieces": pieces,
             "trace": text.trace.as_dict(),
         }
         try:
-            self._file.write(json.dumps(line, ensure_ascii=False) + "\n")
-            self._file.flush()
-            if not self.journaled:
-                os.fsync(self._file.fileno())
+            self._file.add(line, sync=not self.journaled)
         except OSError as error:
             raise UserError(
                 f"cannot write traces to {self.path} ({error.strerror}): make room, or name another file with "
                 "traces=FILE or LMX_TRACES=FILE"
             ) from error
-
-
-def _open_after_last_line(path: Path) -> IO[str]:
-    """Open for appending, without the unfinished line that a killed process may have left.
-
-    Half a surrogate pair, which UTF-8 does not have, is written as its escape, which is the same in JSON.
-    """
-    descriptor = opening.open_after_last_line(
-        path,
-        lambda line: line.startswith(_BEGINNING) and b'"prompt_hash"' in line,
-        lambda torn: torn.startswith(_BEGINNING) or torn == _BEGINNING[: len(torn)] > b"{",
-        "traces",
-    )
-    return os.fdopen(descriptor, "a", encoding="utf-8", errors="backslashreplace")
 
 
 def pieces_of(text: str, trace: Trace, decode: Callable[[Sequence[int]], str]) -> list[tuple[str, str]]:
