@@ -48,6 +48,11 @@ class Listed:
         """Return the category that is asked for, with its words."""
         return by_name(self.lists)[self.category]
 
+    def members(self) -> tuple[bool, ...]:
+        """Return of each word whether it is of the category."""
+        asked = set(self.asked().words)
+        return tuple(word in asked for word in self.words)
+
     def others(self) -> list[Category]:
         """Return the other categories of the same lists."""
         return [each for each in load_categories(self.lists) if each.name != self.category]
