@@ -140,3 +140,17 @@ def test_items_without_known_words_cannot_be_split(tmp_path):
     wrong = write(tmp_path / "wrong.jsonl", [GOOD | {"count": GOOD["count"] + 1}])
     with pytest.raises(UserError, match="the word lists 'full' say otherwise"):
         utils.load_partitioned(data_file=wrong)
+
+
+def test_a_model_s_items_of_a_mixed_file_are_left_out_of_what_needs_the_lists(tmp_path, caplog):
+    docs = make(8, 3)
+    for doc in docs[:3]:
+        doc |= {"lists": "", "source": "model"}
+    path = write(tmp_path / "mixed.jsonl", docs)
+    assert len(utils.load(data_file=path)["test"]) == len(utils.load_all(data_file=path)["test"]) == 8
+    for load in (utils.load_nonce, utils.load_partitioned):
+        caplog.clear()
+        assert [doc["id"] for doc in load(data_file=path)["test"]] == [doc["id"] for doc in docs[3:]]
+        assert "3 of 8 items are left out. item 1 (" in caplog.text
+    words = {(doc["category"], word) for doc in docs[3:] for word in doc["words"]}
+    assert {(doc["category"], doc["word"]) for doc in utils.load_membership(data_file=path)["test"]} == words

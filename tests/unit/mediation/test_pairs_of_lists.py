@@ -8,13 +8,16 @@ import re
 import pytest
 
 from lmx_files.errors import UserError
+from lmx_files.runs.folders import find_runs
 from lmx_probes.mediation.running import lists_of
+from lmx_probes.mediation.study import read_questions
 from lmx_tasks.category_counting.making.design import Design
 from lmx_tasks.category_counting.making.systematic import make
 from lmx_tasks.category_counting.making.templates import FORMATS
 from lmx_tasks.category_counting.pairs import listed, make_pairs
 from lmx_tasks.category_counting.relisted import relisted
 from lmx_tasks.category_counting.words import load_categories
+from tests.unit.mediation.counting_run import write_run
 
 
 def by_letter(text):
@@ -105,3 +108,41 @@ def test_the_probe_knows_which_words_of_long_lists_are_members():
     for each in found:
         assert len(each.ends) == 100
         assert [each.tokens[k] in members for k in each.ends] == list(each.members)
+
+
+@pytest.mark.parametrize("style", FORMATS)
+def test_templates_that_trim_the_message_are_this_template_s(style):
+    """Llama 3's and Gemma's do: what the model read ends with the last word."""
+    for number, doc in enumerate(make(12, 4, Design(formats=(style,)))):
+        prompt = f"<|start|>user\n\n{doc['prompt'].strip()}<|end|><|start|>assistant\n\n"
+        question = listed(number, doc, prompt, "here")
+        assert [question.prompt[a:b] for a, b in question.spans] == doc["words"]
+        (pair, *_), left = make_pairs([question], by_letter, seed=1)
+        assert not left
+        begin, end = question.spans[pair.index]
+        assert pair.source.prompt == prompt[:begin] + pair.source.words[pair.index] + prompt[end:]
+        with pytest.raises(UserError, match="does not hold the question"):
+            listed(number, doc, prompt.replace("Words:", "List:"), "here")
+
+
+def test_no_template_is_not_another_one():
+    """A file of one's own items need not name its template; then the prompt alone decides."""
+    doc = make(1, 3)[0] | {"template": ""}
+    assert listed(0, doc, doc["prompt"], "here").words == tuple(doc["words"])
+    other = doc | {"prompt": doc["prompt"].replace("How many", "Say how many")}
+    with pytest.raises(UserError, match="not what this task's template makes"):
+        listed(0, other, other["prompt"], "here")
+
+
+def test_a_model_s_documents_of_a_mixed_set_are_left_out_and_counted(tmp_path):
+    docs = make(9, 3)
+    for doc in docs[:4]:
+        doc |= {"lists": "", "source": "model"}
+    docs[5]["position"] = "after"
+    (run,) = find_runs(write_run(tmp_path / "run", docs, task="category_counting"))
+    _, questions, _, left = read_questions(run, None)
+    assert [question.doc_id for question in questions] == [4, 6, 7, 8]
+    assert left == {"of words that are of no shipped lists": 4, "asks after the list": 1}
+    (run,) = find_runs(write_run(tmp_path / "none", docs[:4], task="category_counting"))
+    with pytest.raises(UserError, match="must be of the lists tiny or full"):
+        read_questions(run, None)
