@@ -19,7 +19,7 @@ from lmx_files.hashing import sha256_of_text
 from lmx_files.user_cache import cache_root
 
 Doc = dict[str, Any]
-GENERATION = 1
+GENERATION = 2
 """Rises when the same settings give other items, so that none made by an older release is read."""
 _log = logging.getLogger(__name__)
 
