@@ -161,3 +161,23 @@ def test_what_is_no_counting_run_is_one_line(tmp_path, asked):
     next(silent.glob("samples_*")).unlink()
     with pytest.raises(UserError, match="--log_samples"):
         load.load([silent])
+
+
+def test_a_report_and_a_set_do_not_write_over_each_other(asked, tmp_path, monkeypatch):
+    """`counting` is the report's default folder, and a name that one would give a set."""
+    monkeypatch.chdir(tmp_path)
+    write_run(tmp_path / "run", {"category_counting": asked["category_counting"]}, Model().answer)
+    for command in (["generate", "-o", "counting", "--n", "20"], ["prune", "counting", "-o", "pruned"]):
+        if command[0] == "prune":
+            assert CliRunner().invoke(app, ["counting", "validate", "counting", "--no-plots"]).exit_code == 0
+        assert CliRunner().invoke(app, ["counting", *command]).exit_code == 0
+    before = (tmp_path / "counting" / "examples.json").read_bytes()
+    for folder in ("counting", "pruned"):
+        done = CliRunner().invoke(app, ["counting", "report", "run", "--no-plots", "-o", folder])
+        assert isinstance(done.exception, UserError)
+        assert f"{folder} holds a set of counting questions" in str(done.exception)
+    assert (tmp_path / "counting" / "examples.json").read_bytes() == before
+    for _ in range(2):  # a report takes a report's place
+        assert CliRunner().invoke(app, ["counting", "report", "run", "--no-plots", "-o", "told"]).exit_code == 0
+    with pytest.raises(UserError, match="told holds what 'lmx counting report' wrote"):
+        CliRunner().invoke(app, ["counting", "generate", "-o", "told"], catch_exceptions=False, standalone_mode=False)
