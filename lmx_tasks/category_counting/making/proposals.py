@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -45,7 +45,7 @@ def ask_for(ask: Ask, model: str, categories: int, words: int) -> list[dict[str,
     """
     prompt = CATEGORIES_PROMPT.format(n=categories)
     raw = _asked(ask, [prompt])[0]
-    plurals = names(raw)[:categories]
+    plurals = list(_first_of_each(names(raw)).values())[:categories]
     rows: list[dict[str, Any]] = [
         {"model": model, "asked": "categories", "prompt": prompt, "raw": raw, "taken": plurals}
     ]
@@ -64,25 +64,29 @@ def usable(rows: Sequence[Mapping[str, Any]], fewest: int, judged: Judged | None
         fewest: a category with fewer words that can be used is left out.
         judged: what a validation found of words and categories; what it found wrong is left out.
 
-    A word that two categories claim is of none of them, since its membership is in doubt.
+    A word that two categories claim, one of them in the plural maybe, is of none of them, since its membership is in
+    doubt. Of a word and its plural the plural is left out. A category that comes twice is taken once.
 
     Raises:
         UserError: fewer than two categories can be used.
     """
     asked = [row for row in rows if row.get("asked") == "words" and isinstance(row.get("category"), str)]
     pools = {row["category"]: entries(str(row.get("raw", ""))) for row in asked}
-    claims = Counter(word for pool in pools.values() for word in set(pool))
+    first = _first_of_each(pools)
+    known = {plural: {form for word in pools[plural] for form in _forms(word)} for plural in first.values()}
+    claims = Counter(form for forms in known.values() for form in forms)
     for (plural, word), member in (judged or {}).items():
-        claims[word] += member and plural in pools and word not in pools[plural]
+        if member and plural in known:
+            claims.update(_forms(word) - known[plural])
     found = Proposals(log=[dict(row) for row in rows if row not in asked])
     taken_names: set[str] = set()
     for row in asked:
         plural = row["category"]
         taken, refused = _usable(plural, pools[plural], claims, judged or {})
-        used = len(taken) >= fewest and singular(plural) not in taken_names
+        used = len(taken) >= fewest and first[singular(plural)] == plural and plural not in taken_names
         found.log.append({**row, "taken": taken, "refused": refused, "used": used})
         if used:
-            taken_names.add(singular(plural))
+            taken_names.add(plural)
             found.categories.append(Category(singular(plural), plural, tuple(taken)))
     if len(found.categories) < FEWEST_CATEGORIES:
         model = rows[0].get("model", "") if rows else ""
@@ -101,6 +105,26 @@ def singular(plural: str) -> str:
     return plural
 
 
+def _first_of_each(plurals: Iterable[str]) -> dict[str, str]:
+    """Return the first plural of each singular: "fruit" and "fruits" are one category."""
+    found: dict[str, str] = {}
+    for plural in plurals:
+        found.setdefault(singular(plural), plural)
+    return found
+
+
+def _forms(word: str) -> set[str]:
+    """Return a word and what it may be the plural of."""
+    if not word.endswith("s") or word.endswith("ss"):
+        return {word}
+    found = {word, word[:-1], singular(word)}
+    if word.endswith("es"):
+        found.add(word[:-2])
+    if word.endswith("ves"):
+        found |= {word[:-3] + "f", word[:-3] + "fe"}
+    return found
+
+
 def _usable(plural: str, pool: Sequence[str], claims: Counter[str], judged: Judged) -> tuple[list[str], dict[str, str]]:
     """Return the words that can be used and why each of the others cannot."""
     taken: dict[str, None] = {}
@@ -111,11 +135,11 @@ def _usable(plural: str, pool: Sequence[str], claims: Counter[str], judged: Judg
             refused[word] = "not a single word"
         elif word in own:
             refused[word] = "the category itself"
-        elif claims[word] > 1:
+        elif any(claims[form] > 1 for form in _forms(word)):
             refused[word] = "of several categories"
         elif judged.get((plural, word)) is False:
             refused[word] = "found wrong before"
-        elif word not in taken and singular(word) in taken:
+        elif _forms(word) & set(pool) - {word}:
             refused[word] = "plural of another word"
         else:
             taken[word] = None

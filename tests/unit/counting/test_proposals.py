@@ -131,3 +131,36 @@ def test_a_mixed_set_is_flat_as_a_whole():
         of_count = [by_count[count, each.name] for each in pools]
         assert max(of_count) - min(of_count) <= 2
     assert docs == make_mixed(1_200, 3, Design(), pools, "some-model", 0.3)
+
+
+@pytest.mark.parametrize(
+    ("pool", "plural"),
+    [
+        ("apple\nplum\napples\nfig\npear", "apples"),
+        ("apples\napple\nplum\nfig\npear", "apples"),
+        ("cherries\nfig\npear\nplum\ncherry", "cherries"),
+        ("peaches\npeach\nfig\nplum\npear", "peaches"),
+        ("mangoes\nfig\nmango\nplum\npear", "mangoes"),
+    ],
+)
+def test_a_plural_is_left_out_wherever_its_singular_stands(pool, plural):
+    found = usable(said(fruits=pool, tools="hammer\nsaw\nawl\nknives\nknife\nadze"), fewest=4)
+    fruits, tools = found.categories
+    assert list(fruits.words) == [word for word in pool.split("\n") if word != plural]
+    assert found.log[1]["refused"] == {plural: "plural of another word"}
+    assert tools.words == ("hammer", "saw", "awl", "knife", "adze")
+
+
+def test_a_word_and_its_plural_in_two_categories_are_of_neither():
+    found = usable(said(fruits="apple\nfig\npear\nplum", desserts="trifle\napples\nsundae\nfudge\nblancmange"), 3)
+    assert [each.words for each in found.categories] == [
+        ("fig", "pear", "plum"), ("trifle", "sundae", "fudge", "blancmange"),
+    ]  # fmt: skip
+
+
+def test_a_category_that_comes_twice_is_one():
+    rows = said(fruits="apple\nfig\npear\nplum", fruit="apple\nfig\nkiwi\nplum", tools="hammer\nsaw\nawl\nadze")
+    assert [row.get("category") for row in rows] == [None, "fruits", "tools"]
+    again = {**rows[1], "category": "fruit"}
+    found = usable([*rows, again, rows[1]], 4)
+    assert [(each.plural, len(each.words)) for each in found.categories] == [("fruits", 4), ("tools", 4)]
