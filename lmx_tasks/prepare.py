@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import gzip
-import hashlib
 import json
 import re
 import shutil
@@ -21,9 +20,8 @@ from typing import Any
 from lmx_files import atomic, jsonl
 from lmx_files.archives import members
 from lmx_files.errors import UserError, unknown
-from lmx_files.hashing import sha256
-from lmx_files.reading import is_regular, reason
-from lmx_tasks.common import lines, parse_object
+from lmx_files.hashing import sha256, sha256_of_bytes
+from lmx_files.reading import is_regular, lines, reason
 from lmx_tasks.prepared import DATA, MANIFEST, PLAIN
 from lmx_tasks.upstream import KINDS, Upstream
 
@@ -186,7 +184,7 @@ def _lines(kind: Upstream, path: Path) -> Iterator[tuple[str, bytes, str]]:
     for number, line in lines(path):
         if line.strip():
             where = f"{path}, line {number}"
-            name = parse_object(line, where, (kind.key,)).get(kind.key)
+            name = jsonl.parse_row(line, where, (kind.key,)).get(kind.key)
             if not isinstance(name, str) or not name.strip():
                 raise UserError(f"{where}: field {kind.key!r} must be the task's name, not {name!r}")
             yield name, line, where
@@ -218,23 +216,15 @@ def _names(file: str, text: str) -> list[str]:
 
 def _take(work: _Work, task: str, raw: bytes, where: str, kept: dict[str, tuple[str, dict[str, Any]]]) -> None:
     """Add a task: as an interrupted run left it if it was made from the same text, else made and checked now."""
-    digest = hashlib.sha256(raw).hexdigest()
+    digest = sha256_of_bytes(raw)
     if task in kept and kept[task][0] == digest:
         row = kept[task][1]
         work.kind.check(row, f"{work.journal}, {task}")
         work.resumed += 1
     else:
         row = work.kind.row(task, raw, work.most, where)
-        _append(work.journal, {"task": task, "sha256": digest, "row": row})
+        jsonl.append(work.journal, {"task": task, "sha256": digest, "row": row})
     work.rows[task], work.hashes[task] = row, digest
-
-
-def _append(journal: Path, value: dict[str, Any]) -> None:
-    try:
-        with journal.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(value) + "\n")
-    except OSError as error:
-        raise UserError(f"cannot write {journal}: {reason(error)}. Choose another folder with -o") from error
 
 
 def _resumed(journal: Path, settings: dict[str, Any]) -> dict[str, tuple[str, dict[str, Any]]]:
@@ -262,7 +252,7 @@ def _finish(work: _Work, place: Path, settings: dict[str, Any]) -> Prepared:
     manifest = {
         **settings,
         "tasks": {name: {"sha256": work.hashes[name], "instances": counts[name]} for name in names},
-        "files": {DATA: {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}},
+        "files": {DATA: {"sha256": sha256_of_bytes(data), "bytes": len(data)}},
     }
     path = place / DATA
     written = json.dumps(manifest, indent=1, ensure_ascii=False) + "\n"

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from lmx_files.errors import UserError
+from lmx_files.jsonl import rows
 from lmx_tasks.category_counting.making.design import LONGEST, SHORTEST
 from lmx_tasks.category_counting.making.systematic import lists_id, make, question_id
 from lmx_tasks.category_counting.making.templates import DEFAULT_FORMAT, FORMATS, POSITIONS, template_id
 from lmx_tasks.category_counting.variants.cache import cached
 from lmx_tasks.category_counting.variants.settings import Settings
 from lmx_tasks.category_counting.words import DEFAULT_LISTS, LISTS, by_name, load_categories, owners
-from lmx_tasks.common import lines, parse_object
 
 Doc = dict[str, Any]
 _log = logging.getLogger(__name__)
@@ -74,14 +74,7 @@ def from_file(path: Path) -> list[Doc]:
     Raises:
         UserError: it names the file, the line and the field.
     """
-    path = path.expanduser()
-    docs: list[Doc] = []
-    for number, line in lines(path):
-        if line.strip():
-            docs.append(_checked(parse_object(line, f"{path}, line {number}", (*REQUIRED,)), f"{path}, line {number}"))
-    if not docs:
-        raise UserError(f"{path} is empty. It should hold one JSON object a line with {', '.join(REQUIRED)}")
-    return docs
+    return [_checked(row, where) for where, row in rows(path.expanduser(), (*REQUIRED,))]
 
 
 def _checked(row: Doc, where: str) -> Doc:
