@@ -154,8 +154,8 @@ _ALOUD = re.compile(rf"\b1{_ASIDE}(?:\s*(?:,|\.\.\.|…|and)\s*(?:and\s+)?{_N}{_
 _RUNNING_COUNT = re.compile(rf"\b(?:count|total|tally)\s*(?:is|=|:)\s*({_N})\b", re.IGNORECASE)
 # A plural behind a number of two or more, also as in "3 of the words are fruits".
 _OF_A_NOUN = re.compile(
-    rf"\b(?!1\b)({_N}) (?:(?:of (?:the|these|those|them) )?(?:{SIZE_NOUN} )?(?:are|were) )?(?P<noun>[a-z]+s)\b"
-    r"(?! (?:and|or|of)\b|[/&])",
+    rf"\b(?!1\b)({_N}) (?:of (?:the|these|those|them) (?:(?:{SIZE_NOUN} )?(?:are|were) )?"
+    rf"|(?:{SIZE_NOUN} )?(?:are|were) )?(?P<noun>[a-z]+s)\b(?! (?:and|or|of)\b|[/&])",
     re.IGNORECASE,
 )
 _NEUTRAL = re.compile(

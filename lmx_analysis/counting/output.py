@@ -74,8 +74,8 @@ def check_place(folder: Path) -> None:
     """
     if manifest.command_of(folder) in SETS or (folder / "examples.jsonl").exists():
         raise UserError(
-            f"{folder} holds a set of counting questions, and the report's examples.json would replace its own. Give -o "
-            "another folder"
+            f"{folder} holds a set of counting questions, and the report's examples.json would replace its own. "
+            "Give -o another folder"
         )
 
 

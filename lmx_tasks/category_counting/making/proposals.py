@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lmx_files.errors import UserError
+from lmx_tasks.category_counting.making.matching import Progress
 from lmx_tasks.category_counting.making.reading import entries, names
 from lmx_tasks.category_counting.words import WORD, Category
 
@@ -36,23 +37,31 @@ class Proposals:
     log: list[dict[str, Any]] = field(default_factory=list)
 
 
-def ask_for(ask: Ask, model: str, categories: int, words: int) -> list[dict[str, Any]]:
+def ask_for(
+    ask: Ask,
+    model: str,
+    categories: int,
+    words: int,
+    batch: int = 8,
+    progress: Progress = iter,
+    rows: list[dict[str, Any]] | None = None,
+) -> list[dict[str, Any]]:
     """Ask a model for categories, then for the words of each; return a row a prompt, with what it wrote.
 
     Args:
         ask: the model. model: its name, for the rows.
-        categories, words: how many are asked for.
+        categories, words: how many are asked for. batch: prompts that are put to it at once.
+        progress: wraps the batches. rows: a list that gets each row as it comes, for who must not lose them.
     """
+    rows = [] if rows is None else rows
     prompt = CATEGORIES_PROMPT.format(n=categories)
     raw = _asked(ask, [prompt])[0]
     plurals = list(_first_of_each(names(raw)).values())[:categories]
-    rows: list[dict[str, Any]] = [
-        {"model": model, "asked": "categories", "prompt": prompt, "raw": raw, "taken": plurals}
-    ]
-    prompts = [WORDS_PROMPT.format(n=words, plural=plural) for plural in plurals]
-    texts = _asked(ask, prompts) if prompts else []
-    for plural, asked, text in zip(plurals, prompts, texts, strict=True):
-        rows.append({"model": model, "asked": "words", "category": plural, "prompt": asked, "raw": text})
+    rows.append({"model": model, "asked": "categories", "prompt": prompt, "raw": raw, "taken": plurals})
+    for some in progress([plurals[k : k + batch] for k in range(0, len(plurals), batch)]):
+        prompts = [WORDS_PROMPT.format(n=words, plural=plural) for plural in some]
+        for plural, asked, text in zip(some, prompts, _asked(ask, prompts), strict=True):
+            rows.append({"model": model, "asked": "words", "category": plural, "prompt": asked, "raw": text})
     return rows
 
 

@@ -90,8 +90,12 @@ def test_lists_that_hold_all_words_of_their_category_are_as_long_as_they_say():
     """vegetable has 39 words in the lists tiny; of a model's categories each may have but five."""
     docs = make(26, 1, Design(lengths=(79, 100), counts=(39,)), "tiny")
     assert "vegetable" in {doc["category"] for doc in docs}
-    names = {"stone": "agate beryl topaz garnet opal", "coin": "penny dime euro rupee peso", "cloth": "silk denim tweed velvet linen",
-             "spice": "cumin sumac nutmeg saffron turmeric"}  # fmt: skip
+    names = {
+        "stone": "agate beryl topaz garnet opal",
+        "coin": "penny dime euro rupee peso",
+        "cloth": "silk denim tweed velvet linen",
+        "spice": "cumin sumac nutmeg saffron turmeric",
+    }
     proposed = [Category(name, f"{name}s", tuple(words.split())) for name, words in names.items()]
     docs += make_mixed(66, 1, Design(lengths=tuple(range(5, 16)), counts=tuple(range(6))), proposed, "scripted")
     members = {each.name: set(each.words) for each in (*load_categories("tiny"), *proposed)}
