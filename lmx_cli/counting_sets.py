@@ -75,9 +75,9 @@ def generate(
                "lists": lists, "model_share": share}  # fmt: skip
     try:
         made, used = sets.generate(output, design, n, seed, lists, proposed, share, heeded, options, _dealt)
-    except UserError:
+    except UserError as error:
         if proposals is None and proposed is not None:
-            sets.keep(output, proposed.rows, _warn)
+            sets.keep(output, getattr(error, "log", proposed.rows), _warn)
         raise
     if used is not None:
         where = store.proposals_file(output)

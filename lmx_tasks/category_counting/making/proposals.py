@@ -25,6 +25,14 @@ WORDS_PROMPT = "List {n} different {plural}, one on each line, each a single com
 FEWEST_CATEGORIES = 2
 
 
+class TooFewError(UserError):
+    """Nothing can be made of what a model proposed; `log` says of each word why it was left out."""
+
+    def __init__(self, message: str, log: list[dict[str, Any]]) -> None:
+        super().__init__(message)
+        self.log = log
+
+
 @dataclass
 class Proposals:
     """What came of asking.
@@ -77,7 +85,7 @@ def usable(rows: Sequence[Mapping[str, Any]], fewest: int, judged: Judged | None
     doubt. Of a word and its plural the plural is left out. A category that comes twice is taken once.
 
     Raises:
-        UserError: fewer than two categories can be used.
+        TooFewError: fewer than two categories can be used.
     """
     asked = [row for row in rows if row.get("asked") == "words" and isinstance(row.get("category"), str)]
     pools = {row["category"]: entries(str(row.get("raw", ""))) for row in asked}
@@ -99,9 +107,13 @@ def usable(rows: Sequence[Mapping[str, Any]], fewest: int, judged: Judged | None
             found.categories.append(Category(singular(plural), plural, tuple(taken)))
     if len(found.categories) < FEWEST_CATEGORIES:
         model = rows[0].get("model", "") if rows else ""
-        raise UserError(
-            f"the model {model} proposed {len(asked)} categories, of which {len(found.categories)} have at least "
-            f"{fewest} words that can be used; two are needed. Ask for smaller counts, or ask another model"
+        why = Counter(reason for row in found.log for reason in row.get("refused", {}).values())
+        left_out = ", ".join(f"{n} {reason}" for reason, n in why.most_common(3))
+        raise TooFewError(
+            f"the model {model} proposed {len(first)} categories, of which {len(found.categories)} have at least "
+            f"{fewest} words that can be used{f' (left out: {left_out})' if left_out else ''}; two are needed. Ask for "
+            "smaller counts, or ask another model",
+            found.log,
         )
     return found
 
@@ -138,8 +150,9 @@ def _usable(plural: str, pool: Sequence[str], claims: Counter[str], judged: Judg
     """Return the words that can be used and why each of the others cannot."""
     taken: dict[str, None] = {}
     refused: dict[str, str] = {}
+    every = set(pool)
     own = set(re.findall(r"[a-z]+", plural)) | {singular(plural)}
-    for word in pool:
+    for word in dict.fromkeys(pool):
         if not WORD.fullmatch(word):
             refused[word] = "not a single word"
         elif word in own:
@@ -148,7 +161,7 @@ def _usable(plural: str, pool: Sequence[str], claims: Counter[str], judged: Judg
             refused[word] = "of several categories"
         elif judged.get((plural, word)) is False:
             refused[word] = "found wrong before"
-        elif _forms(word) & set(pool) - {word}:
+        elif (_forms(word) - {word}) & every:
             refused[word] = "plural of another word"
         else:
             taken[word] = None

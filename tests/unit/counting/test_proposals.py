@@ -9,7 +9,7 @@ import pytest
 from lmx_files.errors import UserError
 from lmx_tasks.category_counting.making.design import Design
 from lmx_tasks.category_counting.making.mixed import make_mixed
-from lmx_tasks.category_counting.making.proposals import ask_for, singular, usable
+from lmx_tasks.category_counting.making.proposals import TooFewError, ask_for, singular, usable
 from lmx_tasks.category_counting.making.reading import entries, names
 from lmx_tasks.category_counting.words import Category
 
@@ -31,6 +31,15 @@ from lmx_tasks.category_counting.words import Category
         "Fruits: apple, pear, plum",
         "The 3 fruits are: an apple, a pear, and a plum.",
         "The fruits are: 1. Apple, 2. Pear, 3. Plum",
+        "Sure! Apple, pear, plum, and more.",
+        "# Fruits\n\n- _apple_\n- _pear_\n- _plum_\n\nLet me know if you need more.",
+        "| # | Fruit |\n|---|:--|\n| 1 | Apple |\n| 2 | **Pear** |\n| 3 | plum |",
+        "<ul><li>apple</li><li>pear</li>\n<li>plum</li></ul>",
+        '[{"id": 1, "word": "Apple"}, {"id": 2, "word": "pear"}, {"id": 3, "word": "plum"}]',
+        '{"fruits": ["apple", "pear", "plum"]}',
+        "[1] apple\n[2] pear\n[3] plum",
+        '["apple", "pear", "plum", "blueb',
+        '```json\n["apple", "pear", "plum",',
     ],
 )
 def test_lists_in_any_form(raw):
@@ -164,3 +173,17 @@ def test_a_category_that_comes_twice_is_one():
     again = {**rows[1], "category": "fruit"}
     found = usable([*rows, again, rows[1]], 4)
     assert [(each.plural, len(each.words)) for each in found.categories] == [("fruits", 4), ("tools", 4)]
+
+
+def test_why_nothing_could_be_made_is_said_and_kept():
+    rows = said(fruits="\n".join(f"{tree} tree" for tree in ("fig", "plum", "pear")), tools="hammer\nsaw\nawl\nadze")
+    with pytest.raises(TooFewError, match=r"\(left out: 3 not a single word\)") as error:
+        usable(rows, 4)
+    assert error.value.log[1]["refused"]["fig tree"] == "not a single word"
+    assert error.value.log[2]["taken"] == ["hammer", "saw", "awl", "adze"]
+
+
+def test_a_model_that_repeats_itself_is_read_at_once():
+    """In time linear in its words: else this would take minutes."""
+    found = usable(said(fruits="apple\n" * 40_000 + "fig\nplum", tools="hammer\nsaw\nawl"), 3)
+    assert found.categories[0].words == ("apple", "fig", "plum")
