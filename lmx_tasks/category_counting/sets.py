@@ -109,7 +109,8 @@ def check_judge(docs: Sequence[Doc], judge: str) -> None:
     Raises:
         UserError: it did.
     """
-    authors = {str((doc.get("provenance") or {}).get("model") or "") for doc in docs}
+    made_from = [doc.get("provenance") for doc in docs]
+    authors = {str(each.get("model") or "") for each in made_from if isinstance(each, dict)}
     if _names(judge) & {name for author in authors for name in _names(author)}:
         raise UserError(f"{judge} proposed this set's words, so it cannot judge them: name another model")
 
@@ -178,8 +179,10 @@ def prune(
         undecided: keep items of which nothing could be said.
 
     Raises:
-        UserError: there are none, or they cannot be written.
+        UserError: there are none, or they cannot be written, or would replace the set itself.
     """
+    if output.resolve() in (place.resolve(), store.examples_file(place).resolve()):
+        raise UserError(f"the cleaned set would replace {place}: give another folder or file")
     good = cleaning.kept(docs, results, undecided)
     if not good:
         raise UserError(f"no item of {place} stood its validation, so nothing is written")

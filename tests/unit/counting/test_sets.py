@@ -149,3 +149,17 @@ def test_a_client_s_failure_is_one_line():
     with pytest.raises(UserError, match=r"the model failed at its prompt 1 .*\(ConnectionError: no route") as error:
         asking._answers(Client(), ["a", "b"], 8, iter(range(9)))
     assert "a" * 34 not in str(error.value)
+
+
+def test_a_set_is_not_replaced_by_what_is_left_of_it(tmp_path):
+    lmx("generate", "-o", tmp_path / "set", "--n", 20)
+    before = (tmp_path / "set" / "examples.json").read_bytes()
+    for command in (("validate", tmp_path / "set", "--no-plots", "--prune"), ("prune", tmp_path / "set", "-o")):
+        for place in (tmp_path / "set", tmp_path / "set" / ".", tmp_path / "set" / "examples.json"):
+            with pytest.raises(UserError, match="the cleaned set would replace"):
+                lmx(*command, place)
+    assert (tmp_path / "set" / "examples.json").read_bytes() == before
+
+
+def test_an_item_may_say_anything_of_where_it_is_from():
+    sets.check_judge([{"provenance": "me"}, {"provenance": ["x"]}, {"provenance": None}, {}], "judge")
