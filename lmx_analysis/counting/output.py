@@ -223,10 +223,12 @@ def conclusions(made: Mapping[str, Rows]) -> list[str]:
             continue
         name, best = max(((n, row[n]) for n in BASE if row[n] is not None), key=lambda each: each[1])
         verdict = "above" if row["low"] > best else "below" if row["high"] < best else "not told apart from"
+        alike = len(_of(made, "by_count", row["task"])) == 1
         said.append(
             f"{row['task']}: accuracy {number(row['accuracy'])} [{number(row['low'])}, {number(row['high'])}] over "
             f"{row['n']} questions, {verdict} the best baseline ({BASE[name]}, {number(best)}); "
             f"{row['parse_rate']:.1%} of answers parsed"
+            + ("; all questions have one right answer, which a baseline cannot miss" if alike else "")
         )
     for task in dict.fromkeys(row["task"] for row in made.get("split_kinds", ())):
         share = {row["kind"]: row["share"] for row in _of(made, "split_kinds", task)}
