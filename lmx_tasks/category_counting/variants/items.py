@@ -93,6 +93,8 @@ def _checked(row: Doc, where: str) -> Doc:
     if row.get("length", len(words)) != len(words):
         raise UserError(f"{where}: field 'length' is {row['length']!r}, but there are {len(words)} words")
     position, style = str(row.get("position") or "before"), str(row.get("format") or DEFAULT_FORMAT)
+    if position not in POSITIONS:
+        raise UserError(f"{where}: field 'position' must be {' or '.join(POSITIONS)}, not {position!r}")
     lists = str(row.get("lists", DEFAULT_LISTS) or "")
     return {
         "id": str(row.get("id") or question_id(row["category"], words)),

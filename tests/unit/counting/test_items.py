@@ -123,6 +123,7 @@ GOOD = make(1, 1)[0]
         ({"words": "a, b"}, "field 'words' must be a list of words"),
         ({"words": [1, 2]}, "field 'words' must be a list of words"),
         ({"length": 99}, "field 'length' is 99, but there are"),
+        ({"position": "middle"}, "field 'position' must be before or after, not 'middle'"),
     ],
 )
 def test_a_bad_item_names_file_line_and_field(tmp_path, changed, message):
