@@ -63,8 +63,9 @@ def generate(
     )
     design.cells()
     load_categories(lists)
-    _check_model_options(model, proposals, model_share, avoid)
-    heeded, share = _judged(avoid), 1.0 if model_share is None else model_share
+    _check_model_options(model, model_args, proposals, model_share, avoid)
+    share = 1.0 if model_share is None else model_share
+    avoided = sets.heeded(avoid) if avoid is not None else {}
     proposed: Any = None
     if proposals is not None and share > 0:
         proposed = sets.proposed_before(proposals)
@@ -74,7 +75,7 @@ def generate(
     options = {"n": n, "seed": seed, "lengths": lengths, "counts": counts, "format": format, "position": position,
                "lists": lists, "model_share": share}  # fmt: skip
     try:
-        made, used = sets.generate(output, design, n, seed, lists, proposed, share, heeded, options, _dealt)
+        made, used = sets.generate(output, design, n, seed, lists, proposed, share, avoided, options, _dealt)
     except UserError as error:
         if proposals is None and proposed is not None:
             sets.keep(output, getattr(error, "log", proposed.rows), _warn)
@@ -111,6 +112,7 @@ def validate(
         require_matplotlib()
     folder = output or store.folder_of(examples)
     check_output_path(folder, "-o")
+    _check_has_model(model, model_args)
     docs = store.read(examples)
     ask, name = None, ""
     if model:
@@ -172,20 +174,21 @@ def _model(
     return load_ask(model, arguments, max_tokens, device, batch_size), name
 
 
-def _check_model_options(model: str | None, proposals: Path | None, share: float | None, avoid: Path | None) -> None:
+def _check_has_model(model: str | None, model_args: str) -> None:
+    if model is None and model_args:
+        raise UserError("--model_args are those of no model: give --model too")
+
+
+def _check_model_options(
+    model: str | None, model_args: str, proposals: Path | None, share: float | None, avoid: Path | None
+) -> None:
+    _check_has_model(model, model_args)
     if model is not None and proposals is not None:
         raise UserError(f"--model asks a model, --proposals {proposals} takes what one said before: give one of them")
     if model is None and proposals is None:
         for option, value in (("--model_share", share), ("--avoid", avoid)):
             if value:
                 raise UserError(f"{option} {value} is of what a model proposes: give --model or --proposals too")
-
-
-def _judged(avoid: Path | None) -> dict[tuple[str, str], bool]:
-    from lmx_files import jsonl
-    from lmx_tasks.category_counting.checking.prune import judged
-
-    return judged(jsonl.read_object(avoid)) if avoid is not None else {}
 
 
 def _positions(text: str) -> tuple[str, ...]:

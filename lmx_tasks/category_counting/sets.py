@@ -59,9 +59,21 @@ def proposed_before(file: Path) -> Proposed:
         UserError: the file cannot be read, or holds none.
     """
     rows = list(jsonl.read(file, "proposals", last="take"))
-    if not rows:
+    if not any(row.get("asked") == "words" for row in rows):
         raise UserError(f"{file} holds no proposals: give a proposals.jsonl, which lies beside a set that a model made")
     return Proposed(rows, str(rows[0].get("model", "")))
+
+
+def heeded(results: Path) -> dict[Pair, bool]:
+    """Return what an earlier validation found of words.
+
+    Raises:
+        UserError: the file cannot be read, or holds no results of one.
+    """
+    try:
+        return cleaning.judged(jsonl.read_object(results))
+    except UserError as error:
+        raise UserError(f"--avoid {results}: {error}") from error
 
 
 def keep(output: Path, rows: Sequence[dict[str, Any]], say: Say) -> None:
@@ -79,14 +91,14 @@ def generate(
     lists: str,
     proposed: Proposed | None,
     share: float,
-    heeded: Mapping[Pair, bool],
+    avoided: Mapping[Pair, bool],
     options: Mapping[str, Any],
     progress: Progress,
 ) -> tuple[int, int | None]:
     """Write a set and return its number of items and how many of a model's categories are in it (None: no model).
 
     Args:
-        share: of the items, 0 to 1, that are made from what was proposed. heeded: what an earlier validation found.
+        share: of the items, 0 to 1, that are made from what was proposed. avoided: what an earlier validation found.
         options: for the manifest.
 
     Raises:
@@ -95,7 +107,7 @@ def generate(
     if proposed is None:
         docs, log, used = systematic.make(n, seed, design, lists, progress), [], None
     else:
-        found = usable(proposed.rows, max(FEWEST_WORDS, *(count for _, count in design.cells())), heeded)
+        found = usable(proposed.rows, max(FEWEST_WORDS, *(count for _, count in design.cells())), avoided)
         docs = mixed.make_mixed(n, seed, design, found.categories, proposed.model, share, lists, progress)
         log, used = found.log, len(found.categories)
     about = {**options, "model": proposed.model if proposed else None}

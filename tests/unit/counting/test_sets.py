@@ -125,6 +125,7 @@ def test_no_model_judges_itself_however_it_is_written(author, judge, tmp_path, m
         (("--model_share", "0.5"), "--model_share 0.5 is of what a model proposes: give --model or --proposals too"),
         (("--avoid", "validation_results.json"), "--avoid validation_results.json is of what a model proposes"),
         (("--model", "scripted", "--proposals", "p.jsonl"), "give one of them"),
+        (("--model_args", "text=a"), "--model_args are those of no model: give --model too"),
     ],
 )
 def test_options_that_do_nothing_are_refused(tmp_path, arguments, message):
@@ -163,3 +164,24 @@ def test_a_set_is_not_replaced_by_what_is_left_of_it(tmp_path):
 
 def test_an_item_may_say_anything_of_where_it_is_from():
     sets.check_judge([{"provenance": "me"}, {"provenance": ["x"]}, {"provenance": None}, {}], "judge")
+
+
+@pytest.mark.parametrize(
+    "content", ['{"command": "lmx counting generate"}', '{"words": 7}', "[]", '{"words": "apple"}']
+)
+def test_what_no_validation_wrote_is_not_heeded_in_silence(tmp_path, unknown, content):
+    (tmp_path / "other.json").write_text(content)
+    proposals = tmp_path / "p.jsonl"
+    proposals.write_text('{"model": "m", "asked": "words", "category": "stones", "raw": "agate"}\n')
+    with pytest.raises(UserError, match=r"--avoid .*other\.json"):
+        lmx("generate", "-o", tmp_path / "new", "--proposals", proposals, "--avoid", tmp_path / "other.json")
+    with pytest.raises(UserError, match="holds no proposals"):
+        lmx("generate", "-o", tmp_path / "new", "--proposals", unknown / "examples.jsonl")
+
+
+def test_verdicts_that_are_none_are_of_another_set(unknown, tmp_path):
+    lmx("validate", unknown, "--no-plots")
+    results = json.loads((unknown / "validation_results.json").read_text())
+    (unknown / "validation_results.json").write_text(json.dumps(results | {"per_item": [1] * 40}))
+    with pytest.raises(UserError, match="of another set"):
+        lmx("prune", unknown, "-o", tmp_path / "clean")
