@@ -47,7 +47,7 @@ def propose(
     rows: list[dict[str, Any]] = []
     try:
         return Proposed(ask_for(ask, model, categories, words, batch, progress, rows), model)
-    except UserError:
+    except (UserError, KeyboardInterrupt):
         keep(output, rows, say)
         raise
 

@@ -79,25 +79,23 @@ def test_the_command_keeps_what_was_judged_until_all_is(unknown, monkeypatch):
     assert not (unknown / "judged.jsonl").exists()
 
 
-def test_a_model_that_fails_while_it_proposes_keeps_what_it_wrote(tmp_path, monkeypatch):
+@pytest.mark.parametrize("error", [UserError("the model failed"), KeyboardInterrupt()])
+def test_a_model_that_fails_while_it_proposes_keeps_what_it_wrote(tmp_path, error):
     fruits, tools = by_name("full")["fruit"].words[:12], by_name("full")["tool"].words[:12]
-    said = iter(["fruits\ntools\nbirds", "\n".join(fruits), "\n".join(tools)])
+    said = {"Name": "fruits\ntools\nbirds", "fruits": "\n".join(fruits), "tools": "\n".join(tools)}
 
     def ask(prompts):
-        return [next(said, None) or pytest.fail("asked again") for _ in prompts]
-
-    def failing(prompts):
         if "birds" in prompts[0]:
-            raise UserError("the model failed")
-        return ask(prompts)
+            raise error
+        return [next(text for key, text in said.items() if key in prompts[0].split(".")[0])]
 
-    monkeypatch.setattr(asking, "load_ask", lambda *_: failing)
-    common = ("--n", 30, "--lengths", "5-8", "--counts", "0-4")
-    with pytest.raises(UserError, match="the model failed"):
-        lmx("generate", "-o", tmp_path / "set", "--model", "scripted", "--batch_size", 1, *common)
+    told = []
+    with pytest.raises(type(error)):
+        sets.propose(tmp_path / "set", ask, "model", 20, 40, 1, iter, told.append)
     rows = tmp_path / "set" / "proposals.jsonl"
+    assert told == [f"what the model wrote is kept: {rows}"]
     assert [json.loads(row)["asked"] for row in rows.read_text().splitlines()] == ["categories", "words", "words"]
-    lmx("generate", "-o", tmp_path / "set", "--proposals", rows, *common)
+    lmx("generate", "-o", tmp_path / "set", "--proposals", rows, "--n", 30, "--lengths", "5-8", "--counts", "0-4")
     assert {doc["category"] for doc in store.read(tmp_path / "set")} == {"fruit", "tool"}
 
 
