@@ -97,9 +97,13 @@ def prepare(
     work = _Work(kind, instances, place / JOURNAL)
     # what a task was made from is known by its hash, so that a source fetched again may go on too
     kept = _resumed(work.journal, {"name": name, "instances": instances})
-    for number, (task, raw, where, total) in enumerate(_tasks(kind, path, wanted), start=1):
-        _take(work, task, raw, where, kept)
-        progress(task, number, total)
+    try:
+        with jsonl.Appender(work.journal, '{"', "a journal of lmx data prepare") as journal:
+            for number, (task, raw, where, total) in enumerate(_tasks(kind, path, wanted), start=1):
+                _take(work, task, raw, where, kept, journal)
+                progress(task, number, total)
+    except OSError as error:
+        raise UserError(f"cannot write {work.journal}: {reason(error)}. Choose another folder with -o") from error
     if not work.rows:
         raise UserError(f"{source}: {kind.hint}")
     return _finish(work, place, settings)
@@ -214,7 +218,9 @@ def _names(file: str, text: str) -> list[str]:
     return names
 
 
-def _take(work: _Work, task: str, raw: bytes, where: str, kept: dict[str, tuple[str, dict[str, Any]]]) -> None:
+def _take(
+    work: _Work, task: str, raw: bytes, where: str, kept: dict[str, tuple[str, dict[str, Any]]], journal: jsonl.Appender
+) -> None:
     """Add a task: as an interrupted run left it if it was made from the same text, else made and checked now."""
     digest = sha256_of_bytes(raw)
     if task in kept and kept[task][0] == digest:
@@ -223,7 +229,7 @@ def _take(work: _Work, task: str, raw: bytes, where: str, kept: dict[str, tuple[
         work.resumed += 1
     else:
         row = work.kind.row(task, raw, work.most, where)
-        jsonl.append(work.journal, {"task": task, "sha256": digest, "row": row})
+        journal.add({"task": task, "sha256": digest, "row": row})
     work.rows[task], work.hashes[task] = row, digest
 
 

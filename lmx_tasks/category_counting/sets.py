@@ -13,6 +13,7 @@ from typing import Any
 from lmx_files import jsonl, manifest
 from lmx_files.errors import UserError
 from lmx_files.hashing import sha256
+from lmx_files.reading import reason
 from lmx_tasks.category_counting.checking import prune as cleaning
 from lmx_tasks.category_counting.checking.membership import Ask, Pair
 from lmx_tasks.category_counting.checking.validate import validate as check
@@ -148,9 +149,13 @@ def validate(place: Path, docs: Sequence[Doc], folder: Path, ask: Ask | None, ju
     kept = _judged_before(journal, judge) if ask else {}
 
     def keeping(rows: Iterable[Mapping[str, Any]]) -> None:
-        journal.parent.mkdir(parents=True, exist_ok=True)
-        for row in rows:
-            jsonl.append(journal, {"model": judge, **row})
+        try:
+            journal.parent.mkdir(parents=True, exist_ok=True)
+            with jsonl.Appender(journal, '{"model": ', "judgements", '"word": ') as file:
+                for row in rows:
+                    file.add({"model": judge, **row}, sync=False)
+        except OSError as error:
+            raise UserError(f"cannot write {journal}: {reason(error)}. Choose another folder with -o") from error
 
     results = check(docs, ask, progress, kept, keeping)
     return results | {"examples": str(place), "sha256": sha256(store.examples_file(place)), "model": judge or None}
