@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,8 +13,6 @@ from lmx_cli.output import tracked
 from lmx_files.errors import UserError, unknown
 from lmx_files.safety import terminal
 from lmx_files.values import whole_numbers
-
-RESULTS = "validation_results.json"
 
 
 # long: a parameter an option
@@ -34,8 +32,9 @@ def generate(
     ] = None,
     model_args: Annotated[str, typer.Option("--model_args", help="Its arguments, as in lm_eval.")] = "",
     model_share: Annotated[
-        float, typer.Option("--model_share", min=0, max=1, help="Share of items from what the model proposed.")
-    ] = 1.0,
+        float | None,
+        typer.Option("--model_share", min=0, max=1, help="Share of items from what the model proposed; else all."),
+    ] = None,
     categories: Annotated[int, typer.Option(min=2, help="Categories that the model is asked for.")] = 20,
     words: Annotated[int, typer.Option(min=2, help="Words of each that it is asked for.")] = 40,
     proposals: Annotated[
@@ -53,33 +52,39 @@ def generate(
     Any two cells of length and count differ by at most one item. See docs/tasks/counting_sets.md.
     """
     from lmx_plugins.guards import check_output_path
-    from lmx_tasks.category_counting.making import mixed, store, systematic
-    from lmx_tasks.category_counting.making import proposals as proposing
+    from lmx_tasks.category_counting import sets
+    from lmx_tasks.category_counting.making import store
     from lmx_tasks.category_counting.making.design import Design
+    from lmx_tasks.category_counting.words import load_categories
 
     check_output_path(output, "-o")
+    store.check_place(output)
     design = Design(
         whole_numbers(lengths, "--lengths"), whole_numbers(counts, "--counts"), _positions(position), _formats(format)
     )
     design.cells()
+    load_categories(lists)
+    _check_model_options(model, model_args, proposals, model_share, avoid)
+    share = 1.0 if model_share is None else model_share
+    avoided = sets.heeded(avoid) if avoid is not None else {}
+    proposed: Any = None
+    if proposals is not None and share > 0:
+        proposed = sets.proposed_before(proposals)
+    elif model is not None and share > 0:
+        ask, name = _model(model, model_args, max_tokens, device, batch_size)
+        proposed = sets.propose(output, ask, name, categories, words, batch_size, _track, _warn)
     options = {"n": n, "seed": seed, "lengths": lengths, "counts": counts, "format": format, "position": position,
-               "lists": lists, "model_share": model_share}  # fmt: skip
-    if model is None and proposals is None:
-        docs, log, name = systematic.make(n, seed, design, lists, _dealt), [], None
-    else:
-        rows, name = _proposed(model, model_args, proposals, categories, words, device, batch_size, max_tokens)
-        fewest = max(3, *(count for _, count in design.cells()))
-        try:
-            found = proposing.usable(rows, fewest, _judged(avoid))
-            docs = mixed.make_mixed(n, seed, design, found.categories, name, model_share, lists, _dealt)
-        except UserError:
-            if proposals is None:
-                _keep(output, rows)
-            raise
-        log = found.log
-        terminal.say(f"{len(found.categories)} categories of {name} are used; what was refused: proposals.jsonl")
-    store.write(output, docs, _about("lmx counting generate", {**options, "model": name}), log)
-    terminal.say(f"{len(docs)} items: {output}")
+               "lists": lists, "model_share": share}  # fmt: skip
+    try:
+        made, used = sets.generate(output, design, n, seed, lists, proposed, share, avoided, options, _dealt)
+    except UserError as error:
+        if proposals is None and proposed is not None:
+            sets.keep(output, getattr(error, "log", proposed.rows), _warn)
+        raise
+    if used is not None:
+        where = store.proposals_file(output)
+        terminal.say(f"{used} categories of {proposed.model} are used; what was refused: {where}")
+    terminal.say(f"{made} items: {output}")
 
 
 def validate(
@@ -101,26 +106,29 @@ def validate(
     from lmx_analysis.figures import require_matplotlib
     from lmx_analysis.tables import console, json_text, write_files
     from lmx_plugins.guards import check_output_path
-    from lmx_tasks.category_counting.checking.validate import validate as check
+    from lmx_tasks.category_counting import sets
     from lmx_tasks.category_counting.making import store
 
     if not no_plots:
         require_matplotlib()
     folder = output or store.folder_of(examples)
     check_output_path(folder, "-o")
+    _check_has_model(model, model_args)
     docs = store.read(examples)
-    ask, name = _judge(docs, model, model_args, device, batch_size) if model else (None, None)
-    results = check(docs, ask, _track)
-    results |= {"examples": str(examples), "sha256": _sha256(examples), "model": name}
+    ask, name = None, ""
+    if model:
+        ask, name = _model(model, model_args, 16, device, batch_size, partial(sets.check_judge, docs))
+    results = sets.validate(examples, docs, folder, ask, name, _track)
     made = pictures.files(results, not no_plots)
-    write_files(folder, {RESULTS: json_text(results), **made})
+    write_files(folder, {sets.RESULTS: json_text(results), **made})
     pictures.section(results, made).write(folder)
+    (folder / sets.JUDGED).unlink(missing_ok=True)  # all of it is in the results
     screen = console()
     for table in pictures.screen_tables(results):
         screen.print(table)
     for line in pictures.conclusions(results):
         screen.print(f"- {line}", markup=False, highlight=False)
-    terminal.say(str(folder / RESULTS))
+    terminal.say(str(folder / sets.RESULTS))
     if prune is not None:
         _prune(examples, docs, results, prune, False)
 
@@ -134,111 +142,54 @@ def prune(
     ] = False,
 ) -> None:
     """Write the items that stood their validation; wrong, malformed, doubled and undecided ones are left out."""
-    from lmx_files import jsonl
+    from lmx_tasks.category_counting import sets
     from lmx_tasks.category_counting.making import store
 
-    file = results or store.folder_of(examples) / RESULTS
-    if not file.is_file():
-        raise UserError(f"there is no {file}. Validate the set first: lmx counting validate {examples}")
-    found = jsonl.read_object(file)
-    if found.get("sha256") != _sha256(examples):
-        raise UserError(
-            f"{file} is of another set, or the set has changed. Validate it: lmx counting validate {examples}"
-        )
+    found = sets.results_of(examples, results)
     _prune(examples, store.read(examples), found, output, keep_undecided)
 
 
 def _prune(examples: Path, docs: Sequence[Any], results: Mapping[str, Any], output: Path, undecided: bool) -> None:
     from lmx_plugins.guards import check_output_path
-    from lmx_tasks.category_counting.checking.prune import kept
-    from lmx_tasks.category_counting.making import store
+    from lmx_tasks.category_counting import sets
 
     check_output_path(output, "-o")
-    good = kept(docs, results, undecided)
-    if not good:
-        raise UserError(f"no item of {examples} stood its validation, so nothing is written")
-    source = store.proposals_file(examples)
-    log = [] if not source.is_file() else list(_lines(source))
-    about = {"of": str(examples), "sha256": results["sha256"], "judge": results.get("model"), "undecided": undecided}
-    store.write(output, good, _about("lmx counting prune", about), log)
+    good = sets.prune(examples, docs, results, output, undecided)
     terminal.say(f"{len(good)} of {len(docs)} items kept: {output}")
 
 
-def _proposed(
-    model: str | None,
+def _model(
+    model: str,
     model_args: str,
-    proposals: Path | None,
-    categories: int,
-    words: int,
+    max_tokens: int,
     device: str | None,
     batch_size: int,
-    max_tokens: int,
-) -> tuple[list[Any], str]:
-    """Return the rows of what a model proposed, now or before, and its name."""
-    from lmx_models.harness.asking import arguments_of, load_ask, name_of
-    from lmx_tasks.category_counting.making.proposals import ask_for
-
-    if proposals is not None:
-        rows = list(_lines(proposals))
-        return rows, str(rows[0].get("model", "")) if rows else ""
-    assert model is not None
-    arguments = arguments_of(model_args)
-    ask, name = load_ask(model, arguments, max_tokens, device, batch_size), name_of(model, arguments)
-
-    def asked(prompts: Sequence[str]) -> list[str]:
-        batches = [prompts[k : k + batch_size] for k in range(0, len(prompts), batch_size)]
-        return [text for batch in _track(batches) for text in ask(batch)]
-
-    return ask_for(asked, name, categories, words), name
-
-
-def _judge(
-    docs: Sequence[Mapping[str, Any]], model: str, model_args: str, device: str | None, batch_size: int
+    check: Callable[[str], None] = lambda _: None,
 ) -> tuple[Callable[[Sequence[str]], list[str]], str]:
-    """Load the model that judges; a set's own model does not judge itself."""
+    """Load a model as a function of prompts and return its name, after `check` has let it pass."""
     from lmx_models.harness.asking import arguments_of, load_ask, name_of
 
     arguments = arguments_of(model_args)
     name = name_of(model, arguments)
-    authors = {str((doc.get("provenance") or {}).get("model") or "") for doc in docs}
-    if name.split("@")[0] in {author.split("@")[0] for author in authors}:
-        raise UserError(f"{name} proposed this set's words, so it cannot judge them: name another model")
-    return load_ask(model, arguments, 16, device, batch_size), name
+    check(name)
+    return load_ask(model, arguments, max_tokens, device, batch_size), name
 
 
-def _keep(output: Path, rows: Sequence[Any]) -> None:
-    """Keep what a model wrote though no set came of it: it may have taken long, and shows why."""
-    from lmx_files import jsonl
-    from lmx_tasks.category_counting.making import store
-
-    jsonl.write(store.proposals_file(output), rows)
-    terminal.say(f"what the model wrote is kept: {store.proposals_file(output)}", error=True)
+def _check_has_model(model: str | None, model_args: str) -> None:
+    if model is None and model_args:
+        raise UserError("--model_args are those of no model: give --model too")
 
 
-def _lines(path: Path) -> Iterable[Any]:
-    from lmx_files import jsonl
-
-    return jsonl.read(path, "proposals", last="take")
-
-
-def _judged(avoid: Path | None) -> dict[tuple[str, str], bool]:
-    from lmx_files import jsonl
-    from lmx_tasks.category_counting.checking.prune import judged
-
-    return judged(jsonl.read_object(avoid)) if avoid is not None else {}
-
-
-def _sha256(examples: Path) -> str:
-    from lmx_files.hashing import sha256
-    from lmx_tasks.category_counting.making import store
-
-    return sha256(store.examples_file(examples))
-
-
-def _about(command: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    from lmx_files import manifest
-
-    return {"manifest": 1, "command": command, "options": dict(options), "versions": manifest.versions()}
+def _check_model_options(
+    model: str | None, model_args: str, proposals: Path | None, share: float | None, avoid: Path | None
+) -> None:
+    _check_has_model(model, model_args)
+    if model is not None and proposals is not None:
+        raise UserError(f"--model asks a model, --proposals {proposals} takes what one said before: give one of them")
+    if model is None and proposals is None:
+        for option, value in (("--model_share", share), ("--avoid", avoid)):
+            if value:
+                raise UserError(f"{option} {value} is of what a model proposes: give --model or --proposals too")
 
 
 def _positions(text: str) -> tuple[str, ...]:
@@ -261,6 +212,10 @@ def _formats(text: str) -> tuple[str, ...]:
         if name not in FORMATS:
             raise unknown("--format", name, (*FORMATS, "all"))
     return chosen
+
+
+def _warn(text: str) -> None:
+    terminal.say(text, error=True)
 
 
 _track, _dealt = partial(tracked, what="asking"), partial(tracked, what="dealing words")

@@ -8,13 +8,13 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from lmx_files import atomic, opening
 from lmx_files.errors import UserError
-from lmx_files.reading import open_following_links, reason
+from lmx_files.reading import lines, open_following_links, reason
 
 Last = Literal["ends", "skip", "take"]
 DEEPEST = 100
@@ -97,6 +97,47 @@ def numbered(
                 yield number, value
         except OSError as error:
             raise UserError(f"cannot read {path}: {reason(error)}") from error
+
+
+def parse_row(raw: bytes, where: str, fields: Sequence[str]) -> dict[str, Any]:
+    """Return the object on a line of a file that a person may have written; the messages say how to mend it.
+
+    Args:
+        where: the file and the line. fields: those that it should have, for the message alone.
+
+    Raises:
+        UserError: it is no UTF-8, no JSON, or no object.
+    """
+    try:
+        text = raw.decode("utf-8").rstrip("\r\n")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{where}: not UTF-8 at byte {error.start + 1}. Save the file as UTF-8") from error
+    try:
+        value = parse(text, where)
+    except UserError as error:
+        cause = error.__cause__
+        place = f" at character {cause.colno}" if isinstance(cause, json.JSONDecodeError) else ""
+        raise UserError(f"{where}: not valid JSON{place}. Is the line truncated?") from cause
+    if not isinstance(value, dict):
+        raise UserError(f"{where}: expected a JSON object with {', '.join(fields)}, got {type(value).__name__}")
+    return value
+
+
+def rows(path: Path, fields: Sequence[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the objects of a file that a person may have written, gzipped or not, each with its file and line.
+
+    Empty lines are passed over. Errors as for `parse_row` and `reading.lines`.
+
+    Raises:
+        UserError: there is no object; `fields` are those that it should have, for the message.
+    """
+    empty = True
+    for number, raw in lines(path):
+        if raw.strip():
+            empty, where = False, f"{path}, line {number}"
+            yield where, parse_row(raw, where, fields)
+    if empty:
+        raise UserError(f"{path} is empty. It should hold one JSON object a line with {', '.join(fields)}")
 
 
 def count(path: Path, what: str = "a file of JSON lines") -> int:

@@ -14,12 +14,14 @@ from typing import Any
 
 import psutil
 
-from lmx_files import atomic
+from lmx_files import atomic, jsonl
 from lmx_files.errors import UserError
 from lmx_files.hashing import sha256
 from lmx_files.reading import reason
 from lmx_files.safety import git, secrets
 
+NAME = "manifest.json"
+"""The manifest of a folder; those of runs bear the run's stamp in their names."""
 PACKAGES = ("lmx-eval", "lm_eval", "torch", "transformers", "datasets", "accelerate", "tokenizers", "numpy", "vllm")
 # Variables that change what a run does; never one that may hold a secret.
 VARIABLES = "CUDA_VISIBLE_DEVICES OMP_NUM_THREADS OMP_WAIT_POLICY GOMP_SPINCOUNT KMP_BLOCKTIME"
@@ -58,6 +60,19 @@ def describe(
         "environment": {name: os.environ[name] for name in VARIABLES.split() if name in os.environ},
         "files": files,
     }
+
+
+def of_command(command: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the manifest of a folder that a command made by itself, without a run: what was asked, and by what."""
+    return {"manifest": 1, "command": command, "options": dict(options), "versions": versions()}
+
+
+def command_of(folder: Path) -> str:
+    """Return the command that the manifest of a folder names; "" where none can be read."""
+    try:
+        return str(jsonl.read_object(folder / NAME).get("command") or "")
+    except UserError:
+        return ""
 
 
 def versions() -> dict[str, str]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import stat
+import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -28,6 +31,29 @@ def open_following_links(path: Path) -> BinaryIO:
         os.close(descriptor)
         raise UserError(f"cannot read {path}: it is not a regular file")
     return os.fdopen(descriptor, "rb")
+
+
+def lines(path: Path, most: int | None = None) -> Iterator[tuple[int, bytes]]:
+    """Yield the numbered lines of a file, of an archive if it is called `.gz`.
+
+    Args:
+        most: bytes that are read after unpacking; None: all.
+
+    Raises:
+        UserError: it cannot be read or is larger, or the archive breaks off or is none; it names the line reached.
+    """
+    number = size = 0
+    with open_following_links(path) as raw:
+        try:
+            for number, line in enumerate(gzip.GzipFile(fileobj=raw) if path.suffix == ".gz" else raw, start=1):
+                size += len(line)
+                if most is not None and size > most:
+                    raise UserError(f"{path} has more than {most >> 20} MiB: is it the right file?")
+                yield number, line
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            raise UserError(f"{path}, line {number + 1}: not a whole gzip file ({error}). Was it cut off?") from error
+        except OSError as error:
+            raise UserError(f"cannot read {path}: {reason(error)}") from error
 
 
 def is_regular(path: Path) -> bool:

@@ -67,8 +67,10 @@ def texts_of_document(results: Sequence[Any]) -> list[Any]:
     """Return all texts of one document from what lm_eval gives to `process_results`.
 
     lm_eval 0.4 gives a list of one item, the text or, with several samples, the list of them; 0.5 gives the texts.
+    Where a server gave none (a refusal, say), the text is empty.
     """
-    return list(results[0]) if isinstance(results[0], list) else list(results)
+    texts = results[0] if isinstance(results[0], list) else results
+    return ["" if text is None else text for text in texts]
 
 
 def average(samples: Iterable[Mapping[str, float]]) -> dict[str, float]:

@@ -171,7 +171,7 @@ def _last_word(text: str) -> int:
 
 
 def _read(answer: str, category: str, length: int | None) -> int | None:
-    bare = plain(answer, category)
+    bare = plain(answer, category, length)
     lines = [line for line in bare.split("\n") if line.strip()]
     ends = [match.group(1) for line in (*lines[:1], *lines[-1:]) if (match := _BARE.match(line))]
     zero = ["0"] if _ZERO.search(bare) else []
@@ -226,6 +226,7 @@ def _beside(category: str, text: str) -> list[str]:
         return ["0"]
     number = re.compile(
         rf"{_N}\s+(?:(?!and\b|or\b|words?\b|non\b)\w+\s+){{0,2}}{word}\b"
+        rf"|{_N}\s+of\s+(?:them|these|those|which)\s+(?:are|were|is)\s+(?!not\b|no\b|non\b)(?:\w+\s+)?{word}\b"
         rf"|(?<!non-)(?<!non )(?<!not )\b{word}\W{{0,2}}\|?\s*(?:[:=|]|\bis\b|\s-)\s*{_N}"
         rf"|\b{word}\b[^\n\d{NO_COUNT}]{{0,200}}\({_N}\)",
         re.IGNORECASE,

@@ -10,6 +10,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from lmx_metrics.count_names import names
+
 NO_COUNT = "⊘"
 """Stands for a number that cannot be a count; it is an answer that could not be read, not the lack of one."""
 
@@ -132,6 +134,16 @@ _ITEM_VALUE = re.compile(
 )
 _RUNNING = re.compile(rf"\bis\s+(?:number\s+)?({_N})(?=\s*[,;.])")
 _SINGLE = re.compile(r"\b(is|only|just|was|has|contains|includes)\s+a single(?= \w)", re.IGNORECASE)
+# "12 words, 3 of them ...": what an answer begins with may be the length of the list.
+_LENGTH_FIRST = re.compile(
+    rf"^\W*(?:(?:there (?:are|were)|here are|(?:i|we) (?:see|count|have|find|found|read)"
+    r"|the list (?:has|contains|holds|includes)|it (?:has|contains))\s+)?(?:the |these |a total of )?"
+    rf"({_N})\s+{SIZE_NOUN}\s*(?:[,;:.(\n]|-(?!.*=))\s*"
+    r"(?=(?:(?:and|but|with|including|of (?:which|these|those|them)|only|just|exactly"
+    rf"|there (?:are|is)|i (?:see|count|find))\b,?\s*)*"
+    rf"(?:{_N}\b(?!\s*[.):]\s*[a-z])|none|no|most|some|many|several|few|half)\b)",
+    re.IGNORECASE,
+)
 _AT_FIRST = re.compile(
     rf"\b(?:initially|at first|first|originally|i (?:said|thought))\b[^.!?\n\d]{{0,60}}{_N}[^.!?;\n\d]{{0,60}}"
     r"(?:\bbut\b|;)",
@@ -142,8 +154,8 @@ _ALOUD = re.compile(rf"\b1{_ASIDE}(?:\s*(?:,|\.\.\.|…|and)\s*(?:and\s+)?{_N}{_
 _RUNNING_COUNT = re.compile(rf"\b(?:count|total|tally)\s*(?:is|=|:)\s*({_N})\b", re.IGNORECASE)
 # A plural behind a number of two or more, also as in "3 of the words are fruits".
 _OF_A_NOUN = re.compile(
-    rf"\b(?!1\b)({_N}) (?:(?:of (?:the|these|those|them) )?(?:{SIZE_NOUN} )?(?:are|were) )?(?P<noun>[a-z]+s)\b"
-    r"(?! (?:and|or|of)\b|[/&])",
+    rf"\b(?!1\b)({_N}) (?:of (?:the|these|those|them) (?:(?:{SIZE_NOUN} )?(?:are|were) )?"
+    rf"|(?:{SIZE_NOUN} )?(?:are|were) )?(?P<noun>[a-z]+s)\b(?! (?:and|or|of)\b|[/&])",
     re.IGNORECASE,
 )
 _NEUTRAL = re.compile(
@@ -162,10 +174,11 @@ def squeezed(text: str) -> str:
     return _GAP.sub("\n\n", _BLANKS.sub(" ", text))
 
 
-def plain(text: str, category: str = "") -> str:
+def plain(text: str, category: str = "", length: int | None = None) -> str:
     """Return `text` with counts as digits, other numbers as `NO_COUNT` and labels left out.
 
-    A line that gives a number for one of several things is left out, unless the thing is `category`.
+    A line that gives a number for one of several things is left out, unless the thing is `category`; and so is the
+    list's `length` where the text begins with it and goes on to another number.
     """
     text = _PROGRAM.sub(" ", text)
     text = _LONG.sub(NO_COUNT, _DASH.sub("-", text))
@@ -175,7 +188,7 @@ def plain(text: str, category: str = "") -> str:
     text = _PRONOUN_ONE.sub(lambda match: re.sub(r"(?i)\bone\b", "", match.group()), text)
     text = _SINGLE.sub(r"\1 1", text)
     text = _WORD_NUMBER.sub(_value, text)
-    text = _AT_FIRST.sub(" ", text)
+    text = _AT_FIRST.sub(" ", _LENGTH_FIRST.sub(lambda match: "" if int(match[1]) == length else match[0], text))
     if category:
         text = _without_others(text, category)
     text = re.sub(r"\b(\d+)\s*\(\s*(\d+)\s*\)", lambda m: m.group(1) if m.group(1) == m.group(2) else m.group(), text)
@@ -198,11 +211,10 @@ def plain(text: str, category: str = "") -> str:
 
 def _without_others(text: str, category: str) -> str:
     """Take out numbers of things that are not of the category: `4 tools`, `4 of them are tools`."""
-    wanted = {word[:3].casefold() for word in category.split()}  # also in other languages
 
     def kept(match: re.Match[str]) -> str:
         noun = match["noun"].casefold()
-        return match[0] if noun[:3] in wanted or _NEUTRAL.fullmatch(noun) else match[0].replace(match[1], " ", 1)
+        return match[0] if _NEUTRAL.fullmatch(noun) or names(noun, category) else match[0].replace(match[1], " ", 1)
 
     return _OF_A_NOUN.sub(kept, text)
 

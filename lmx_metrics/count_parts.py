@@ -16,7 +16,10 @@ from lmx_metrics.text import normalise_newlines, split_reasoning
 _WORDS = "|".join(sorted((word for word in NUMBER_WORDS if " " not in word), key=len, reverse=True))
 _N = rf"(?:(?<![\w.,/-])\d{{1,4}}(?![\w%/])(?![.,]\d)|\b(?:{_WORDS})\b)"
 _BETWEEN = r"[ \t]*(?:\||\+|,|;)[ \t]*"
-_ROW = re.compile(rf"(?P<row>{_N}(?:{_BETWEEN}{_N})+)(?P<ends>[ \t]*\|)?(?:[ \t]*(?:=|->|=>|→)[ \t]*(?P<total>{_N}))?")
+_TOTAL = rf"[ \t]*(?:=|->|=>|→)[ \t]*(?P<total>{_N})"
+_ROW = re.compile(rf"(?P<row>{_N}(?:{_BETWEEN}{_N})+)(?P<ends>[ \t]*\|)?(?:{_TOTAL})?")
+_ROW_OF_ONE = re.compile(rf"(?P<row>{_N}(?:{_BETWEEN}{_N})*)(?P<ends>[ \t]*\|)?{_TOTAL}")
+"""Where a list is one part: only the total behind it tells that a number is a row."""
 _ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
 _LABELLED = re.compile(
     rf"\b(?:(?:part|group|section|segment)\s*#?(?P<number>\d{{1,2}})|(?P<ordinal>{'|'.join(_ORDINALS)})"
@@ -65,7 +68,7 @@ def _rows(answer: str, parts: int) -> tuple[set[tuple[int, ...]], set[int], str]
     rows: set[tuple[int, ...]] = set()
     totals: set[int] = set()
     rest, at = [], 0
-    for match in _ROW.finditer(answer):
+    for match in (_ROW if parts > 1 else _ROW_OF_ONE).finditer(answer):
         numbers = tuple(_value(number) for number in re.findall(_N, match["row"], re.IGNORECASE))
         if len(numbers) == parts + 1 and "|" in match["row"] and not match["total"]:
             continue  # one more than there are parts: the total, or a part too many; nobody can tell

@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, Any
 from lm_eval.api.task import ConfigurableTask
 
 from lmx_files.errors import UserError, unknown
+from lmx_files.jsonl import parse_row
+from lmx_files.reading import lines
 from lmx_files.values import read_int, read_texts
 from lmx_metrics import overlap
 from lmx_metrics.aggregation import average
 from lmx_plugins.evaluation.token_counts import WANTED
-from lmx_tasks.common import data_file, lines, or_gzipped, parse_object
+from lmx_tasks.common import data_file, or_gzipped
 from lmx_tasks.prepared import PLAIN, verified
 
 if TYPE_CHECKING:
@@ -172,7 +174,7 @@ def read_tasks(path: Path, key: str) -> list[tuple[str, dict[str, Any]]]:
         if not line.strip():
             continue
         where = f"{path}, line {number}"
-        row = parse_object(line, where, (key,))
+        row = parse_row(line, where, (key,))
         name = text_of(row, key, where)
         if name in seen:
             raise UserError(f"{where}: task {name!r} stands on line {seen[name]} already: keep one of them")

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import gzip
-import hashlib
 import json
 import re
 import shutil
@@ -21,9 +20,8 @@ from typing import Any
 from lmx_files import atomic, jsonl
 from lmx_files.archives import members
 from lmx_files.errors import UserError, unknown
-from lmx_files.hashing import sha256
-from lmx_files.reading import is_regular, reason
-from lmx_tasks.common import lines, parse_object
+from lmx_files.hashing import sha256, sha256_of_bytes
+from lmx_files.reading import is_regular, lines, reason
 from lmx_tasks.prepared import DATA, MANIFEST, PLAIN
 from lmx_tasks.upstream import KINDS, Upstream
 
@@ -99,9 +97,13 @@ def prepare(
     work = _Work(kind, instances, place / JOURNAL)
     # what a task was made from is known by its hash, so that a source fetched again may go on too
     kept = _resumed(work.journal, {"name": name, "instances": instances})
-    for number, (task, raw, where, total) in enumerate(_tasks(kind, path, wanted), start=1):
-        _take(work, task, raw, where, kept)
-        progress(task, number, total)
+    try:
+        with jsonl.Appender(work.journal, '{"', "a journal of lmx data prepare") as journal:
+            for number, (task, raw, where, total) in enumerate(_tasks(kind, path, wanted), start=1):
+                _take(work, task, raw, where, kept, journal)
+                progress(task, number, total)
+    except OSError as error:
+        raise UserError(f"cannot write {work.journal}: {reason(error)}. Choose another folder with -o") from error
     if not work.rows:
         raise UserError(f"{source}: {kind.hint}")
     return _finish(work, place, settings)
@@ -186,7 +188,7 @@ def _lines(kind: Upstream, path: Path) -> Iterator[tuple[str, bytes, str]]:
     for number, line in lines(path):
         if line.strip():
             where = f"{path}, line {number}"
-            name = parse_object(line, where, (kind.key,)).get(kind.key)
+            name = jsonl.parse_row(line, where, (kind.key,)).get(kind.key)
             if not isinstance(name, str) or not name.strip():
                 raise UserError(f"{where}: field {kind.key!r} must be the task's name, not {name!r}")
             yield name, line, where
@@ -216,25 +218,19 @@ def _names(file: str, text: str) -> list[str]:
     return names
 
 
-def _take(work: _Work, task: str, raw: bytes, where: str, kept: dict[str, tuple[str, dict[str, Any]]]) -> None:
+def _take(
+    work: _Work, task: str, raw: bytes, where: str, kept: dict[str, tuple[str, dict[str, Any]]], journal: jsonl.Appender
+) -> None:
     """Add a task: as an interrupted run left it if it was made from the same text, else made and checked now."""
-    digest = hashlib.sha256(raw).hexdigest()
+    digest = sha256_of_bytes(raw)
     if task in kept and kept[task][0] == digest:
         row = kept[task][1]
         work.kind.check(row, f"{work.journal}, {task}")
         work.resumed += 1
     else:
         row = work.kind.row(task, raw, work.most, where)
-        _append(work.journal, {"task": task, "sha256": digest, "row": row})
+        journal.add({"task": task, "sha256": digest, "row": row})
     work.rows[task], work.hashes[task] = row, digest
-
-
-def _append(journal: Path, value: dict[str, Any]) -> None:
-    try:
-        with journal.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(value) + "\n")
-    except OSError as error:
-        raise UserError(f"cannot write {journal}: {reason(error)}. Choose another folder with -o") from error
 
 
 def _resumed(journal: Path, settings: dict[str, Any]) -> dict[str, tuple[str, dict[str, Any]]]:
@@ -262,7 +258,7 @@ def _finish(work: _Work, place: Path, settings: dict[str, Any]) -> Prepared:
     manifest = {
         **settings,
         "tasks": {name: {"sha256": work.hashes[name], "instances": counts[name]} for name in names},
-        "files": {DATA: {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}},
+        "files": {DATA: {"sha256": sha256_of_bytes(data), "bytes": len(data)}},
     }
     path = place / DATA
     written = json.dumps(manifest, indent=1, ensure_ascii=False) + "\n"

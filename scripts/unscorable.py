@@ -5,10 +5,11 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from lmx_files.jsonl import parse_row
+from lmx_files.reading import lines
 from lmx_metrics.overlap import is_scorable, score
 from lmx_tasks import instructions
 from lmx_tasks.bigbench import data as bigbench
-from lmx_tasks.common import lines, parse_object
 from lmx_tasks.superni import data as superni
 
 
@@ -16,7 +17,7 @@ def main() -> None:
     """Print, for each file, its unscorable rows, and how many gold answers the Unicode variant cannot score."""
     for name in sys.argv[1:]:
         path = Path(name)
-        first = parse_object(next(lines(path))[1], name, ("Task", "task_path"))
+        first = parse_row(next(lines(path))[1], name, ("Task", "task_path"))
         kind = superni if superni.KEY in first else bigbench
         docs = kind.documents(instructions.read_tasks(path, kind.KEY))
         unscorable = [doc for doc in docs if not is_scorable(doc["references"])]

@@ -65,6 +65,7 @@ def load(paths: Sequence[Path]) -> Counted:
     if not runs:
         raise UserError(f"{few(paths)} holds no results_*.json: give the --output_path of a finished run")
     newest: dict[str, Run] = {}
+    models: set[str] = set()
     notes: list[str] = []
     for run in sorted(runs, key=lambda each: each.stamp):
         for task in run.sample_files:
@@ -72,9 +73,9 @@ def load(paths: Sequence[Path]) -> Counted:
                 if task in newest:
                     notes.append(f"{task} ran more than once; read is the newest run, {run.file.name}")
                 newest[task] = run
+                models.add(_model(run))
     if not newest:
         raise UserError(_nothing(runs))
-    models = {_model(run): run for run in newest.values()}
     if len(models) > 1:
         raise UserError(f"these are runs of several models ({few(sorted(models))}): report each by itself")
     shots = {str(run.results.get("n-shot", {}).get(task)) for task, run in newest.items()}
@@ -105,21 +106,25 @@ def _model(run: Run) -> str:
 
 def _answers(run: Run, task: str, notes: list[str]) -> Answers:
     rows: list[dict[str, Any]] = []
-    path, variant, chosen, differ = run.sample_files[task], "", None, 0
+    path, variant, differ, filters = run.sample_files[task], "", 0, dict[str, None]()
     for sample in run.samples(task):
-        chosen = sample["filter"] if chosen is None else chosen
-        if sample["filter"] != chosen:
+        filters.setdefault(sample["filter"])
+        if sample["filter"] != next(iter(filters)):
             continue
         doc, where = sample.get("doc"), f"{path}, doc_id {sample['doc_id']}"
         if not isinstance(doc, dict):
             raise UserError(f"{where}: the sample has no document. Name a run of a {PREFIX} task")
+        if variant not in ("", _variant(doc, where)):
+            raise UserError(f"{where}: its questions are of another kind than those before: {_variant(doc, where)}")
         variant = _variant(doc, where)
-        row = _read(doc, variant, _text(sample), where)
+        row = _read(doc, variant, _text(sample, where), where)
         logged = run.metrics_of(sample).get("accuracy")
         differ += isinstance(logged, int | float) and bool(logged) != row["right"]
         rows.append({"doc_id": sample["doc_id"], **row})
     if not rows:
         raise UserError(f"{path} holds no samples: run the task again with --log_samples")
+    if len(filters) > 1:
+        notes.append(f"{task}: its texts passed several filters ({', '.join(filters)}); read are those of the first")
     if differ:
         notes.append(f"{task}: {differ} of {len(rows)} answers are read differently now: score anew with lmx rescore")
     return Answers(task, variant, pd.DataFrame(rows))
@@ -134,15 +139,17 @@ def _variant(doc: dict[str, Any], where: str) -> str:
     return variant
 
 
-def _text(sample: dict[str, Any]) -> str:
+def _text(sample: dict[str, Any], where: str) -> str:
     """Return the first text of a document; several samples of one are judged by their first, as the task does."""
     found = sample.get("filtered_resps")
     if not isinstance(found, list) or not found:
-        found = sample.get("resps") or [""]
+        found = sample.get("resps")
+    if not isinstance(found, list) or not found:
+        raise UserError(f"{where}: the sample holds no answer (resps). Restore the file that the run wrote")
     text = texts_of_document(found)[0]
     while isinstance(text, list):
         text = text[0] if text else ""
-    return str(text)
+    return "" if text is None else str(text)  # None: a server gave no text
 
 
 def _read(doc: dict[str, Any], variant: str, text: str, where: str) -> dict[str, Any]:
@@ -167,7 +174,7 @@ def _membership(doc: dict[str, Any], text: str) -> dict[str, Any]:
 
 
 def _number(doc: dict[str, Any], variant: str, text: str) -> dict[str, Any]:
-    gold, length, category = int(doc["count"]), int(doc["length"]), str(doc["category"])
+    gold, length, category = _whole(doc, "count"), _whole(doc, "length"), str(doc["category"])
     more: dict[str, Any] = {}
     if variant == "all":
         answer = parse_length(text)
@@ -190,6 +197,13 @@ def _number(doc: dict[str, Any], variant: str, text: str) -> dict[str, Any]:
         "right": answer == gold, "position": str(doc.get("position") or "before"),
         "format": str(doc.get("format") or "comma"), "words": _words(doc), **more,
     }  # fmt: skip
+
+
+def _whole(doc: dict[str, Any], field: str) -> int:
+    value = doc[field]
+    if isinstance(value, bool) or not isinstance(value, int | float) or not float(value).is_integer():
+        raise ValueError(f"{field} {value!r} is no whole number")
+    return int(value)
 
 
 def _words(doc: dict[str, Any]) -> list[str]:

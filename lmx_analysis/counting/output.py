@@ -13,9 +13,12 @@ from lmx_analysis import sections
 from lmx_analysis.counting import figures, split, tables
 from lmx_analysis.counting.load import COUNT, NUMBERS, Answers, Counted
 from lmx_analysis.tables import csv_text, json_text, number
-from lmx_files import atomic
+from lmx_files import atomic, manifest
+from lmx_files.errors import UserError
 
 Rows = list[dict[str, Any]]
+SETS = ("lmx counting generate", "lmx counting prune")
+"""Whose manifest says that a folder holds a set of questions."""
 STUDY = "benchmark_results.json"
 RATES = ("n", "accuracy", "low", "high", "parse_rate", "abs_error", "bias", "says_zero")
 BASE = {"majority": "majority", "from_length": "from the length", "always_zero": "always zero"}
@@ -46,8 +49,9 @@ def write(folder: Path, found: Counted, plots: bool = True) -> dict[str, Rows]:
     """Write all files into a folder and return the tables.
 
     Raises:
-        UserError: the folder cannot be written.
+        UserError: the folder cannot be written, or holds a set of counting items.
     """
+    check_place(folder)
     made = make(found)
     pictures = figures.all_figures(made) if plots else {}
     files: dict[str, str | bytes] = {f"{name}.csv": csv_text(rows) for name, rows in made.items()}
@@ -60,6 +64,19 @@ def write(folder: Path, found: Counted, plots: bool = True) -> dict[str, Rows]:
     atomic.write_files(folder, files)
     section(found, made, [name for name in pictures if name.endswith(".png")]).write(folder)
     return made
+
+
+def check_place(folder: Path) -> None:
+    """Refuse the folder of a set of questions, whose `examples.json` the report's own would replace.
+
+    Raises:
+        UserError: it is one.
+    """
+    if manifest.command_of(folder) in SETS or (folder / "examples.jsonl").exists():
+        raise UserError(
+            f"{folder} holds a set of counting questions, and the report's examples.json would replace its own. "
+            "Give -o another folder"
+        )
 
 
 def _with_kinds(found: Counted, answers: Answers) -> pd.DataFrame:
@@ -206,10 +223,12 @@ def conclusions(made: Mapping[str, Rows]) -> list[str]:
             continue
         name, best = max(((n, row[n]) for n in BASE if row[n] is not None), key=lambda each: each[1])
         verdict = "above" if row["low"] > best else "below" if row["high"] < best else "not told apart from"
+        alike = len(_of(made, "by_count", row["task"])) == 1
         said.append(
             f"{row['task']}: accuracy {number(row['accuracy'])} [{number(row['low'])}, {number(row['high'])}] over "
             f"{row['n']} questions, {verdict} the best baseline ({BASE[name]}, {number(best)}); "
             f"{row['parse_rate']:.1%} of answers parsed"
+            + ("; all questions have one right answer, which a baseline cannot miss" if alike else "")
         )
     for task in dict.fromkeys(row["task"] for row in made.get("split_kinds", ())):
         share = {row["kind"]: row["share"] for row in _of(made, "split_kinds", task)}

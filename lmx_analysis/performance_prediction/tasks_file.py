@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +9,7 @@ from typing import Any
 
 from lmx_files import jsonl
 from lmx_files.errors import UserError
-from lmx_files.reading import open_following_links
+from lmx_files.reading import lines
 
 LARGEST = 1 << 30
 """Bytes of a file after unpacking."""
@@ -35,7 +33,7 @@ def read(path: Path) -> dict[str, About]:
         UserError: the file cannot be read, or a line has no task or one that was there before.
     """
     found: dict[str, About] = {}
-    for number, line in enumerate(_lines(path), 1):
+    for number, line in lines(path, LARGEST):
         if not line.strip():
             continue
         where = f"{path}, line {number}"
@@ -51,17 +49,6 @@ def read(path: Path) -> dict[str, About]:
         category = _texts(row, "Categories", "category", "keywords")
         found[names[0]] = About("".join(definition[:1]), "".join(category[:1]), _texts(row, "Source", "source"))
     return found
-
-
-def _lines(path: Path) -> list[bytes]:
-    with open_following_links(path) as raw:
-        try:
-            content = gzip.GzipFile(fileobj=raw).read(LARGEST + 1) if path.suffix == ".gz" else raw.read(LARGEST + 1)
-        except (OSError, EOFError, zlib.error) as error:
-            raise UserError(f"cannot read {path}: it is cut off or damaged ({error})") from error
-    if len(content) > LARGEST:
-        raise UserError(f"{path} has more than {LARGEST >> 20} MiB: name the tasks' own file")
-    return content.splitlines()
 
 
 def _texts(row: Mapping[str, Any], *names: str) -> tuple[str, ...]:

@@ -28,6 +28,7 @@ def report(
     if not no_plots:
         require_matplotlib()
     check_output_path(output, "-o")
+    outputs.check_place(output)
     found = load.load(runs)
     made = outputs.write(output, found, not no_plots)
     screen = console()

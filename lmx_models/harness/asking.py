@@ -71,6 +71,8 @@ def _names(registry: Any) -> list[str]:
 def _answers(lm: Any, prompts: Sequence[str], max_tokens: int, asked: Iterator[int]) -> list[str]:
     from lm_eval.api.instance import Instance
 
+    if not prompts:
+        return []
     settings = {"until": [], "max_gen_toks": max_tokens, "temperature": 0.0, "do_sample": False}
     # Number and task by name for lm_eval 0.5, in `metadata` for 0.4.
     requests = [
@@ -80,7 +82,19 @@ def _answers(lm: Any, prompts: Sequence[str], max_tokens: int, asked: Iterator[i
         )
         for prompt, k in zip(prompts, asked, strict=False)  # each has a number of its own, over all calls
     ]  # fmt: skip
-    return [str(text) for text in lm.generate_until(requests, disable_tqdm=True)]
+    try:
+        texts = lm.generate_until(requests, disable_tqdm=True)
+    except UserError:
+        raise
+    except Exception as error:  # whatever a client's network layer or a library raises
+        why = redact_text(" ".join(str(error).split())[:300])
+        raise UserError(
+            f"the model failed at its prompt {requests[0].doc_id + 1} or one of the {len(requests) - 1} after it "
+            f"({type(error).__name__}: {why})"
+        ) from error
+    if len(texts) != len(prompts):
+        raise UserError(f"the model answered {len(texts)} of {len(prompts)} prompts")
+    return ["" if text is None else str(text) for text in texts]
 
 
 def _context(lm: Any, prompt: str) -> Any:

@@ -49,7 +49,7 @@ def lists_of(questions: Sequence[Listed], encode: Encode, seed: int, most: int) 
             ids, offsets = encode(made.prompt)
             ends = [tokens_of(offsets, span) for span in made.spans]
             if all(ends):
-                found.append(WordList(len(found), split, tuple(ids), tuple(each[-1] for each in ends), tuple(flags)))
+                found.append(WordList(len(found), split, tuple(ids), tuple(each[-1] for each in ends), made.members()))
     return found
 
 

@@ -25,7 +25,8 @@ from lmx_probes.patching.components import COMPONENTS
 from lmx_probes.patching.memory import keep_freed_memory
 from lmx_probes.patching.patch import Patcher
 from lmx_probes.patching.plain import check
-from lmx_tasks.category_counting.pairs import Listed, Pair, listed, make_pairs
+from lmx_tasks.category_counting.pairs import Listed, Pair, listed, make_pairs, passed_over
+from lmx_tasks.category_counting.words import LISTS
 
 Progress = Callable[[Sequence[int]], Iterable[int]]
 
@@ -103,8 +104,8 @@ def read_questions(run: Run, task: str | None) -> tuple[str, list[Listed], dict[
         doc = sample.get("doc")
         if not isinstance(given, str) or not isinstance(doc, dict):
             raise UserError(f"{where}: no prompt is logged, so it is no sample of a task that generates an answer")
-        if doc.get("position") == "after":
-            left["asks after the list"] += 1
+        if (why := passed_over(doc)) is not None:
+            left[why] += 1
             continue
         if sample["doc_id"] in right:
             continue  # another filter of the same text
@@ -113,7 +114,7 @@ def read_questions(run: Run, task: str | None) -> tuple[str, list[Listed], dict[
     if not questions:
         raise UserError(
             f"no question of {task} can be used: {dict(left)}. The category must be asked for before the list, or "
-            "nothing can be counted while it is read"
+            f"nothing can be counted while it is read, and the words must be of the lists {' or '.join(LISTS)}"
         )
     return task, questions, right, left
 

@@ -66,14 +66,10 @@ def _transfer(number: int, question: Listed, encode: Encode, rng: random.Random)
         if len(others) == len(ids) and [p.positions for p in places] == [p.positions for p in theirs]:
             whole = other.count - question.count
             # membership of the last word, which the separator before it has not seen
-            last = int(n - 1 in members) - int(_is_member(question, n - 1))
+            last = int(other.members()[-1]) - int(question.members()[-1])
             deltas = {role: whole - last if role == "last_separator" else whole for role in ROLES}
             return Transfer(number, tuple(ids), tuple(others), tuple(places), question.count, deltas)
     return None
-
-
-def _is_member(question: Listed, index: int) -> bool:
-    return question.words[index] in question.asked().words
 
 
 def transfer_effects(

@@ -11,13 +11,14 @@ appears equally often (to within one item).
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import random
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from lmx_files import jsonl
+from lmx_files.hashing import sha256_of_text
 from lmx_tasks.category_counting.making.templates import POSITIONS, render
 from lmx_tasks.category_counting.words import Category, check_categories, load_categories
 
@@ -95,12 +96,12 @@ def generate(n: int, seed: int, position: str = "before") -> list[Item]:
 def fingerprint(item: Item) -> str:
     """Return a hash of the question that ignores word order and position: the unit of held-out splits."""
     key = json.dumps([item.category, sorted(item.words)])
-    return hashlib.sha256(key.encode()).hexdigest()
+    return sha256_of_text(key)
 
 
 def write_jsonl(items: Iterable[Item], path: Path) -> None:
     """Write items, one JSON object a line."""
-    path.write_text("".join(json.dumps(asdict(i)) + "\n" for i in items), encoding="utf-8")
+    jsonl.write(path, (asdict(item) for item in items), "--out")
 
 
 def main() -> None:

@@ -16,7 +16,7 @@ from typing import Any
 
 from lmx_files.errors import UserError
 from lmx_tasks.category_counting.making.templates import DEFAULT_FORMAT, FORMATS, render, template_id
-from lmx_tasks.category_counting.words import DEFAULT_LISTS, Category, by_name, category, load_categories
+from lmx_tasks.category_counting.words import DEFAULT_LISTS, LISTS, Category, by_name, category, load_categories
 
 KINDS = ("add", "remove", "target", "distractor")
 """``add``: a word outside the category becomes one of it, count + 1; ``remove``: count - 1. Controls: a word of the
@@ -48,6 +48,11 @@ class Listed:
         """Return the category that is asked for, with its words."""
         return by_name(self.lists)[self.category]
 
+    def members(self) -> tuple[bool, ...]:
+        """Return of each word whether it is of the category."""
+        asked = set(self.asked().words)
+        return tuple(word in asked for word in self.words)
+
     def others(self) -> list[Category]:
         """Return the other categories of the same lists."""
         return [each for each in load_categories(self.lists) if each.name != self.category]
@@ -67,6 +72,15 @@ class Pair:
     index: int
     answer: int
     other: int
+
+
+def passed_over(doc: dict[str, Any]) -> str | None:
+    """Return why a counting question has no pairs, None where it may have some: then see `listed`."""
+    if doc.get("position") == "after":
+        return "asks after the list"
+    if doc.get("lists") is not None and doc["lists"] not in LISTS:
+        return "of words that are of no shipped lists"
+    return None
 
 
 def listed(doc_id: int, doc: dict[str, Any], prompt: str, where: str) -> Listed:
@@ -90,7 +104,7 @@ def listed(doc_id: int, doc: dict[str, Any], prompt: str, where: str) -> Listed:
     asked = category(doc["category"], lists, where)
     words = tuple(doc["words"]) if isinstance(doc.get("words"), list) else _words_of(text, where)
     _check_template(doc, asked, words, where)
-    at = prompt.rfind(text)
+    at = prompt.rfind(text.rstrip())  # many chat templates trim what they are given
     if at < 0:
         raise UserError(
             f"{where}: the prompt that the model read does not hold the question as it is in the document, so it is "
@@ -180,7 +194,7 @@ def _check_template(doc: dict[str, Any], asked: Category, words: Sequence[str], 
     if form not in FORMATS:
         raise UserError(f"{where}: its list format {form!r} has no pairs. Those that have: {', '.join(FORMATS)}")
     today = template_id("before", form)
-    if "template" in doc and doc["template"] != today:
+    if doc.get("template") and doc["template"] != today:
         raise UserError(
             f"{where}: made with the template {doc['template']!r}, but today's is {today!r}. Make the task's data again"
         )

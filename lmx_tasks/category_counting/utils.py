@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lmx_files.errors import UserError
+from lmx_files.jsonl import rows
 from lmx_metrics import counting
 from lmx_metrics.aggregation import by_domain, texts_of_document
 from lmx_metrics.counting import by_count, mean_parsed
@@ -33,27 +33,10 @@ def load_tiny(**metadata: Any) -> dict[str, Dataset]:
 
 def load_items(path: Path) -> list[dict[str, Any]]:
     """Read one JSON object a line with the `FIELDS`; raise `UserError` naming file, line and field."""
-    try:
-        raw = path.read_bytes()
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror or error}") from error
-    rows = [
-        _parse(line, f"{path}, line {number}") for number, line in enumerate(raw.split(b"\n"), start=1) if line.strip()
-    ]
-    if not rows:
-        raise UserError(f"{path} is empty. It should hold one JSON object a line with {', '.join(FIELDS)}")
-    return rows
+    return [_checked(row, where) for where, row in rows(path, (*FIELDS,))]
 
 
-def _parse(line: bytes, where: str) -> dict[str, Any]:
-    try:
-        row = json.loads(line.decode("utf-8"))
-    except UnicodeDecodeError as error:
-        raise UserError(f"{where}: not UTF-8 at byte {error.start + 1}. Save the file as UTF-8") from error
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{where}: not valid JSON. Is the line truncated?") from error
-    if not isinstance(row, dict):
-        raise UserError(f"{where}: expected a JSON object, got {type(row).__name__}")
+def _checked(row: dict[str, Any], where: str) -> dict[str, Any]:
     for field, kind in FIELDS.items():
         if field not in row:
             raise UserError(f"{where}: field {field!r} is missing. Found: {', '.join(row) or 'nothing'}")

@@ -19,6 +19,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from lmx_files import jsonl
+from lmx_files.hashing import sha256_of_text
+
 HEADINGS = ("Goal", "Controls", "Readout", "Analysis", "Pitfalls")
 END = "<END>"
 
@@ -212,12 +215,12 @@ def generate(n: int, seed: int) -> list[Item]:
 
 def fingerprint(item: Item) -> str:
     """Return a hash of the topic: the unit of held-out splits."""
-    return hashlib.sha256(json.dumps([item.factor, item.subject, item.measure]).encode()).hexdigest()
+    return sha256_of_text(json.dumps([item.factor, item.subject, item.measure]))
 
 
 def write_jsonl(items: Iterable[Item], path: Path) -> None:
     """Write items, one JSON object a line."""
-    path.write_text("".join(json.dumps(asdict(i)) + "\n" for i in items), encoding="utf-8")
+    jsonl.write(path, (asdict(item) for item in items), "--out")
 
 
 def main() -> None:

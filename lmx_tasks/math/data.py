@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from lmx_files.errors import UserError, unknown
+from lmx_files.jsonl import rows
 from lmx_metrics.math.notation.gold import gold_answer
-from lmx_tasks.common import data_file, lines, or_gzipped, parse_object
+from lmx_tasks.common import data_file, or_gzipped
 
 HERE = Path(__file__).resolve().parent
 SUBJECTS = {
@@ -45,14 +46,7 @@ def problems(name: str, data_dir: Any, revision: Any, subject: str | None = None
 
 def from_file(path: Path) -> list[dict[str, str]]:
     """Read `.jsonl` or `.jsonl.gz`, one problem a line; raise `UserError` naming file, line and field."""
-    rows = []
-    for number, line in lines(path):
-        if line.strip():
-            where = f"{path}, line {number}"
-            rows.append(_check(parse_object(line, where, FIELDS), where))
-    if not rows:
-        raise UserError(f"{path} is empty. It should hold one JSON object a line with {', '.join(FIELDS)}")
-    return rows
+    return [_check(row, where) for where, row in rows(path, FIELDS)]
 
 
 def from_hub(name: str, revision: Any, subject: str | None) -> list[dict[str, str]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -37,14 +37,24 @@ def by_lists(plural: str, word: str, lists: str = "") -> bool | None:
     return None
 
 
-def ask_model(ask: Ask, pairs: Sequence[Pair], progress: Callable[[Sequence[Any]], Iterable[Any]]) -> dict[Pair, Any]:
-    """Return for each pair what a model answers: ``{"member": True, False or None (unparsed), "raw"}``."""
+def ask_model(
+    ask: Ask,
+    pairs: Sequence[Pair],
+    progress: Callable[[Sequence[Any]], Iterable[Any]],
+    keep: Callable[[Iterable[Mapping[str, Any]]], None] = lambda _: None,
+) -> dict[Pair, Any]:
+    """Return for each pair what a model answers: ``{"member": True, False or None (unparsed), "raw"}``.
+
+    Args:
+        keep: gets the answers as they come, each with its `category` and `word`.
+    """
     found: dict[Pair, Any] = {}
     batches = [pairs[k : k + BATCH] for k in range(0, len(pairs), BATCH)]
     for batch in progress(batches):
         texts = ask([PROMPT.format(word=word, plural=plural) for plural, word in batch])
         for (plural, word), text in zip(batch, texts, strict=True):
             found[plural, word] = {"member": parse_yes_no(finished(text), word, plural, plural), "raw": text}
+        keep({"category": plural, "word": word, **found[plural, word]} for plural, word in batch)
     return found
 
 

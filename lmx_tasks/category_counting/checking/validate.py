@@ -16,12 +16,19 @@ SHOWN = 100
 Progress = Callable[[Sequence[Any]], Iterable[Any]]
 
 
-def validate(docs: Sequence[Doc], ask: Ask | None = None, progress: Progress = iter) -> dict[str, Any]:
+def validate(
+    docs: Sequence[Doc],
+    ask: Ask | None = None,
+    progress: Progress = iter,
+    before: Mapping[Pair, dict[str, Any]] | None = None,
+    keep: Callable[[Iterable[Mapping[str, Any]]], None] = lambda _: None,
+) -> dict[str, Any]:
     """Return the results of validating a set, as JSON values.
 
     Args:
         ask: a model that is asked about what the lists cannot decide; each word of a category is asked about once.
         progress: wraps a sequence while it is worked on.
+        before: what the model has said before, and is not asked again. keep: gets its answers as they come.
 
     Of each item: ``right`` or ``wrong`` if its count is (not) the number of its words that belong; ``undecided`` if
     that cannot be said; ``malformed``; ``duplicate`` of an earlier item: the same category in the same words.
@@ -33,7 +40,9 @@ def validate(docs: Sequence[Doc], ask: Ask | None = None, progress: Progress = i
             if pair not in decided:
                 decided[pair] = {"member": by_lists(*pair, str(doc.get("lists", ""))), "by": "lists"}
     open_pairs = [pair for pair, verdict in decided.items() if verdict["member"] is None]
-    answers = ask_model(ask, open_pairs, progress) if ask and open_pairs else {}
+    answers = dict(before or {})
+    if ask and (unasked := [pair for pair in open_pairs if pair not in answers]):
+        answers |= ask_model(ask, unasked, progress, keep)
     for pair in open_pairs:
         decided[pair] = {**answers.get(pair, {"member": None}), "by": "model" if pair in answers else "nobody"}
     verdicts = _verdicts(docs, decided)

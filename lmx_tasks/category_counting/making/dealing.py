@@ -63,10 +63,12 @@ def fill(
         inside = targets[slot.category].draw(slot.count, set())
         lists.append(inside)
         shown: list[str] = []
-        room = len(categories[slot.category].words) - slot.count
-        while room and len(shown) < slot.length - slot.count:  # more than once where a list is longer than its category
-            shown += shapes[slot.category].draw(min(slot.length - slot.count - len(shown), room), set(inside))
-        shown += inside[: slot.length - slot.count - len(shown)]
+        need, room = slot.length - slot.count, len(categories[slot.category].words) - slot.count
+        while len(shown) < need:  # more than once round where a list is longer than its category
+            if room:
+                shown += shapes[slot.category].draw(min(need - len(shown), room), set(inside))
+            else:  # all words of the category are in the list, so each may be looked like
+                shown += inside[: need - len(shown)]
         places += [Place(number, slot.category, word) for word in shown]
     owner = {word: number for number, each in enumerate(categories) for word in each.words}
     chosen = by_stand_ins(rng, places, owner, stand_ins, progress) if stand_ins else by_length(rng, places, owner)

@@ -7,12 +7,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lmx_files import atomic, jsonl
+from lmx_files import atomic, jsonl, manifest
 from lmx_files.errors import UserError
 from lmx_files.reading import open_following_links, reason
 from lmx_tasks.category_counting.making.systematic import Doc
 
-EXAMPLES, LINES, PROPOSALS, ABOUT = "examples.json", "examples.jsonl", "proposals.jsonl", "manifest.json"
+EXAMPLES, LINES, PROPOSALS = "examples.json", "examples.jsonl", "proposals.jsonl"
+GENERATE, PRUNE = "lmx counting generate", "lmx counting prune"
+"""The commands that write sets; a set's manifest names one."""
 REQUIRED: dict[str, type] = {"prompt": str, "category": str, "words": list, "count": int}
 LARGEST = 1 << 30  # bytes
 
@@ -37,8 +39,9 @@ def write(
     ``NAME.proposals.jsonl`` beside it.
 
     Raises:
-        UserError: the files cannot be written.
+        UserError: the files cannot be written, or the folder is another command's.
     """
+    check_place(output)
     lines = "".join(jsonl.line(doc) for doc in docs)
     listed = "[\n" + ",\n".join(json.dumps(doc, ensure_ascii=False) for doc in docs) + "\n]\n"
     said = "".join(jsonl.line(row) for row in proposals)
@@ -48,9 +51,24 @@ def write(
     else:
         files = {PROPOSALS: said} if proposals else {}
         if about is not None:
-            files[ABOUT] = jsonl.strict(dict(about), indent=2) + "\n"
+            files[manifest.NAME] = jsonl.strict(dict(about), indent=2) + "\n"
         files |= {LINES: lines, EXAMPLES: listed}
     atomic.write_files(folder_of(output), files)
+
+
+def check_place(output: Path) -> None:
+    """Refuse a folder in which another command's files would be replaced, as a report's `examples.json`.
+
+    Raises:
+        UserError: it is one.
+    """
+    if is_file(output):
+        return
+    other = manifest.command_of(output)
+    if not other and (output / "counting.json").exists():
+        other = "lmx counting report"
+    if other and other not in (GENERATE, PRUNE):
+        raise UserError(f"{output} holds what {other!r} wrote, and a set would replace it. Give -o another folder")
 
 
 def proposals_file(place: Path) -> Path:

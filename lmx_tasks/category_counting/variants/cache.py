@@ -7,7 +7,6 @@ bytes. A file that does not fit its checksum is made again.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 from collections.abc import Callable, Mapping
@@ -15,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from lmx_files import atomic
-from lmx_files.hashing import sha256_of_text
+from lmx_files.hashing import sha256_of_bytes, sha256_of_text
 from lmx_files.user_cache import cache_root
 
 Doc = dict[str, Any]
-GENERATION = 1
+GENERATION = 2
 """Rises when the same settings give other items, so that none made by an older release is read."""
 _log = logging.getLogger(__name__)
 
@@ -58,7 +57,7 @@ def _read(path: Path, told: str) -> list[Doc] | None:
     try:
         head, _, body = path.read_bytes().partition(b"\n")
         about = json.loads(head)
-        whole = about["sha256"] == hashlib.sha256(body).hexdigest() and about["made_from"] == json.loads(told)
+        whole = about["sha256"] == sha256_of_bytes(body) and about["made_from"] == json.loads(told)
         if whole:
             return [json.loads(line) for line in body.split(b"\n") if line]
     except FileNotFoundError:

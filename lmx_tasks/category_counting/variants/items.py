@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from lmx_files.errors import UserError
+from lmx_files.jsonl import rows
 from lmx_tasks.category_counting.making.design import LONGEST, SHORTEST
 from lmx_tasks.category_counting.making.systematic import lists_id, make, question_id
 from lmx_tasks.category_counting.making.templates import DEFAULT_FORMAT, FORMATS, POSITIONS, template_id
 from lmx_tasks.category_counting.variants.cache import cached
 from lmx_tasks.category_counting.variants.settings import Settings
 from lmx_tasks.category_counting.words import DEFAULT_LISTS, LISTS, by_name, load_categories, owners
-from lmx_tasks.common import lines, parse_object
 
 Doc = dict[str, Any]
+_log = logging.getLogger(__name__)
 EXAMPLES = 64
 """Items of the few-shot split, none of which is asked about."""
 REQUIRED: dict[str, type] = {"prompt": str, "category": str, "words": list, "count": int}
@@ -72,14 +74,7 @@ def from_file(path: Path) -> list[Doc]:
     Raises:
         UserError: it names the file, the line and the field.
     """
-    path = path.expanduser()
-    docs: list[Doc] = []
-    for number, line in lines(path):
-        if line.strip():
-            docs.append(_checked(parse_object(line, f"{path}, line {number}", (*REQUIRED,)), f"{path}, line {number}"))
-    if not docs:
-        raise UserError(f"{path} is empty. It should hold one JSON object a line with {', '.join(REQUIRED)}")
-    return docs
+    return [_checked(row, where) for where, row in rows(path.expanduser(), (*REQUIRED,))]
 
 
 def _checked(row: Doc, where: str) -> Doc:
@@ -98,6 +93,8 @@ def _checked(row: Doc, where: str) -> Doc:
     if row.get("length", len(words)) != len(words):
         raise UserError(f"{where}: field 'length' is {row['length']!r}, but there are {len(words)} words")
     position, style = str(row.get("position") or "before"), str(row.get("format") or DEFAULT_FORMAT)
+    if position not in POSITIONS:
+        raise UserError(f"{where}: field 'position' must be {' or '.join(POSITIONS)}, not {position!r}")
     lists = str(row.get("lists", DEFAULT_LISTS) or "")
     return {
         "id": str(row.get("id") or question_id(row["category"], words)),
@@ -121,21 +118,30 @@ def _plural(category: str, lists: str) -> str:
     return f"{category}s"
 
 
-def owners_of(doc: Doc, where: str) -> list[str]:
-    """Return the category of each word of an item; all others than the asked one are "" in items of foreign lists.
+def with_owners(docs: Sequence[Doc]) -> list[tuple[Doc, list[str]]]:
+    """Return the items of whose words the categories are known, and these.
+
+    The others, as those of a model's categories in a mixed set, are left out, and a warning says how many.
 
     Raises:
-        UserError: nothing says which words belong, or what says so gives another count.
+        UserError: none is left, or the word lists say another count than an item.
     """
-    words: Sequence[str] = doc["words"]
-    known = owners(doc["lists"]) if doc["lists"] in LISTS else {}
-    found = [known.get(word, "") for word in words]
-    if not known or "" in found:
-        raise UserError(
-            f"{where}: nothing says which of its words are {doc['plural']}: its word lists "
-            f"({doc['lists'] or 'none that is shipped'}) lack {words[found.index('')]!r}. Ask about items of the lists "
-            f"{' or '.join(LISTS)} with this task"
-        )
-    if sum(owner == doc["category"] for owner in found) != doc["count"]:
-        raise UserError(f"{where}: its count is {doc['count']}, but the word lists {doc['lists']!r} say otherwise")
+    found: list[tuple[Doc, list[str]]] = []
+    unknown: list[str] = []
+    for number, doc in enumerate(docs, start=1):
+        where, known = f"item {number} ({doc['id']})", owners(doc["lists"]) if doc["lists"] in LISTS else {}
+        names = [known.get(word, "") for word in doc["words"]]
+        if "" in names:
+            unknown.append(
+                f"{where}: nothing says which of its words are {doc['plural']}: its word lists "
+                f"({doc['lists'] or 'none that is shipped'}) lack {doc['words'][names.index('')]!r}"
+            )
+            continue
+        if sum(name == doc["category"] for name in names) != doc["count"]:
+            raise UserError(f"{where}: its count is {doc['count']}, but the word lists {doc['lists']!r} say otherwise")
+        found.append((doc, names))
+    if unknown and not found:
+        raise UserError(f"{unknown[0]}. Ask about items of the lists {' or '.join(LISTS)} with this task")
+    if unknown:
+        _log.warning("%d of %d items are left out. %s", len(unknown), len(docs), unknown[0])
     return found

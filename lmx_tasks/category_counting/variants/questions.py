@@ -13,7 +13,7 @@ from typing import Any
 from lmx_files.hashing import sha256_of_text
 from lmx_tasks.category_counting.making.templates import DEFAULT_FORMAT, FORMATS, render
 from lmx_tasks.category_counting.variants import articles, nonce
-from lmx_tasks.category_counting.variants.items import owners_of
+from lmx_tasks.category_counting.variants.items import with_owners
 
 Doc = dict[str, Any]
 WORDS_A_PART, MOST_PARTS = 4, 10
@@ -36,8 +36,8 @@ def all_words(docs: Sequence[Doc]) -> list[Doc]:
 def membership(docs: Sequence[Doc]) -> list[Doc]:
     """Ask of each word of each list, in the order of the items, whether it is of the category; no question twice."""
     found: dict[tuple[str, str], Doc] = {}
-    for number, doc in enumerate(docs, start=1):
-        for word, owner in zip(doc["words"], owners_of(doc, f"item {number} ({doc['id']})"), strict=True):
+    for doc, names in with_owners(docs):
+        for word, owner in zip(doc["words"], names, strict=True):
             asked = articles.question(word, doc["category"], doc["plural"], owner)
             found.setdefault(
                 (doc["category"], word),
@@ -61,8 +61,7 @@ def invented(docs: Sequence[Doc], seed: int) -> list[Doc]:
     """Replace the words by invented ones whose categories are said first, in another order than the list's."""
     rng = random.Random(seed)
     made = []
-    for number, doc in enumerate(docs, start=1):
-        kinds = owners_of(doc, f"item {number} ({doc['id']})")
+    for doc, kinds in with_owners(docs):
         words = rng.sample(nonce.words(), len(kinds))
         said = [articles.is_a(word, kind) for word, kind in zip(words, kinds, strict=True)]
         rng.shuffle(said)
@@ -83,8 +82,8 @@ def invented(docs: Sequence[Doc], seed: int) -> list[Doc]:
 def partitioned(docs: Sequence[Doc]) -> list[Doc]:
     """Cut the lists by bars into parts as equal as can be, and ask for the count of each part and the total."""
     made = []
-    for number, doc in enumerate(docs, start=1):
-        flags = [owner == doc["category"] for owner in owners_of(doc, f"item {number} ({doc['id']})")]
+    for doc, names in with_owners(docs):
+        flags = [owner == doc["category"] for owner in names]
         cuts = _cuts(doc["length"])
         parts = [sum(flags[begin:end]) for begin, end in pairwise(cuts)]
         question = PARTS.format(plural=doc["plural"], form=" | ".join(["n"] * len(parts)))

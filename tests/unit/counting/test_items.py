@@ -34,7 +34,7 @@ def test_the_items_are_the_same_everywhere():
     """Whoever changes what is generated raises `cache.GENERATION` and the tasks' version, and then this hash."""
     tested, _ = items.load(settings.read({"n": 40}))
     text = "".join(doc["prompt"] for doc in tested)
-    assert (cache.GENERATION, sha256_of_text(text)[:12]) == (1, "feaa84680a58")
+    assert (cache.GENERATION, sha256_of_text(text)[:12]) == (2, "feaa84680a58")
 
 
 @pytest.mark.parametrize("damage", [b"", b"not json\n", b'{"sha256": "0"}\n{"a": 1}\n'])
@@ -123,6 +123,7 @@ GOOD = make(1, 1)[0]
         ({"words": "a, b"}, "field 'words' must be a list of words"),
         ({"words": [1, 2]}, "field 'words' must be a list of words"),
         ({"length": 99}, "field 'length' is 99, but there are"),
+        ({"position": "middle"}, "field 'position' must be before or after, not 'middle'"),
     ],
 )
 def test_a_bad_item_names_file_line_and_field(tmp_path, changed, message):
@@ -140,3 +141,17 @@ def test_items_without_known_words_cannot_be_split(tmp_path):
     wrong = write(tmp_path / "wrong.jsonl", [GOOD | {"count": GOOD["count"] + 1}])
     with pytest.raises(UserError, match="the word lists 'full' say otherwise"):
         utils.load_partitioned(data_file=wrong)
+
+
+def test_a_model_s_items_of_a_mixed_file_are_left_out_of_what_needs_the_lists(tmp_path, caplog):
+    docs = make(8, 3)
+    for doc in docs[:3]:
+        doc |= {"lists": "", "source": "model"}
+    path = write(tmp_path / "mixed.jsonl", docs)
+    assert len(utils.load(data_file=path)["test"]) == len(utils.load_all(data_file=path)["test"]) == 8
+    for load in (utils.load_nonce, utils.load_partitioned):
+        caplog.clear()
+        assert [doc["id"] for doc in load(data_file=path)["test"]] == [doc["id"] for doc in docs[3:]]
+        assert "3 of 8 items are left out. item 1 (" in caplog.text
+    words = {(doc["category"], word) for doc in docs[3:] for word in doc["words"]}
+    assert {(doc["category"], doc["word"]) for doc in utils.load_membership(data_file=path)["test"]} == words

@@ -9,9 +9,10 @@ import pytest
 
 from lmx_files.errors import UserError
 from lmx_tasks.category_counting.making.design import Design
+from lmx_tasks.category_counting.making.mixed import make_mixed
 from lmx_tasks.category_counting.making.systematic import make
 from lmx_tasks.category_counting.making.templates import FORMATS, POSITIONS, render, template_id
-from lmx_tasks.category_counting.words import load_categories, owners
+from lmx_tasks.category_counting.words import Category, load_categories, owners
 
 
 @pytest.mark.parametrize(
@@ -83,3 +84,21 @@ def test_formats_are_read_as_a_person_would():
     assert render("birds", words, format="bullets") == "How many of these words are birds?\nWords:\n- owl\n- hat\n"
     assert render("birds", words, "after", "numbered") == "Words:\n1. owl\n2. hat\nHow many of these words are birds?\n"
     assert len({template_id(position, name) for position in POSITIONS for name in FORMATS}) == 2 * len(FORMATS)
+
+
+def test_lists_that_hold_all_words_of_their_category_are_as_long_as_they_say():
+    """vegetable has 39 words in the lists tiny; of a model's categories each may have but five."""
+    docs = make(26, 1, Design(lengths=(79, 100), counts=(39,)), "tiny")
+    assert "vegetable" in {doc["category"] for doc in docs}
+    names = {
+        "stone": "agate beryl topaz garnet opal",
+        "coin": "penny dime euro rupee peso",
+        "cloth": "silk denim tweed velvet linen",
+        "spice": "cumin sumac nutmeg saffron turmeric",
+    }
+    proposed = [Category(name, f"{name}s", tuple(words.split())) for name, words in names.items()]
+    docs += make_mixed(66, 1, Design(lengths=tuple(range(5, 16)), counts=tuple(range(6))), proposed, "scripted")
+    members = {each.name: set(each.words) for each in (*load_categories("tiny"), *proposed)}
+    for doc in docs:
+        assert len(doc["words"]) == len(set(doc["words"])) == doc["length"]
+        assert sum(word in members[doc["category"]] for word in doc["words"]) == doc["count"]

@@ -9,7 +9,7 @@ import pytest
 from lmx_files.errors import UserError
 from lmx_tasks.category_counting.making.design import Design
 from lmx_tasks.category_counting.making.mixed import make_mixed
-from lmx_tasks.category_counting.making.proposals import ask_for, singular, usable
+from lmx_tasks.category_counting.making.proposals import TooFewError, ask_for, singular, usable
 from lmx_tasks.category_counting.making.reading import entries, names
 from lmx_tasks.category_counting.words import Category
 
@@ -31,6 +31,15 @@ from lmx_tasks.category_counting.words import Category
         "Fruits: apple, pear, plum",
         "The 3 fruits are: an apple, a pear, and a plum.",
         "The fruits are: 1. Apple, 2. Pear, 3. Plum",
+        "Sure! Apple, pear, plum, and more.",
+        "# Fruits\n\n- _apple_\n- _pear_\n- _plum_\n\nLet me know if you need more.",
+        "| # | Fruit |\n|---|:--|\n| 1 | Apple |\n| 2 | **Pear** |\n| 3 | plum |",
+        "<ul><li>apple</li><li>pear</li>\n<li>plum</li></ul>",
+        '[{"id": 1, "word": "Apple"}, {"id": 2, "word": "pear"}, {"id": 3, "word": "plum"}]',
+        '{"fruits": ["apple", "pear", "plum"]}',
+        "[1] apple\n[2] pear\n[3] plum",
+        '["apple", "pear", "plum", "blueb',
+        '```json\n["apple", "pear", "plum",',
     ],
 )
 def test_lists_in_any_form(raw):
@@ -131,3 +140,50 @@ def test_a_mixed_set_is_flat_as_a_whole():
         of_count = [by_count[count, each.name] for each in pools]
         assert max(of_count) - min(of_count) <= 2
     assert docs == make_mixed(1_200, 3, Design(), pools, "some-model", 0.3)
+
+
+@pytest.mark.parametrize(
+    ("pool", "plural"),
+    [
+        ("apple\nplum\napples\nfig\npear", "apples"),
+        ("apples\napple\nplum\nfig\npear", "apples"),
+        ("cherries\nfig\npear\nplum\ncherry", "cherries"),
+        ("peaches\npeach\nfig\nplum\npear", "peaches"),
+        ("mangoes\nfig\nmango\nplum\npear", "mangoes"),
+    ],
+)
+def test_a_plural_is_left_out_wherever_its_singular_stands(pool, plural):
+    found = usable(said(fruits=pool, tools="hammer\nsaw\nawl\nknives\nknife\nadze"), fewest=4)
+    fruits, tools = found.categories
+    assert list(fruits.words) == [word for word in pool.split("\n") if word != plural]
+    assert found.log[1]["refused"] == {plural: "plural of another word"}
+    assert tools.words == ("hammer", "saw", "awl", "knife", "adze")
+
+
+def test_a_word_and_its_plural_in_two_categories_are_of_neither():
+    found = usable(said(fruits="apple\nfig\npear\nplum", desserts="trifle\napples\nsundae\nfudge\nblancmange"), 3)
+    assert [each.words for each in found.categories] == [
+        ("fig", "pear", "plum"), ("trifle", "sundae", "fudge", "blancmange"),
+    ]  # fmt: skip
+
+
+def test_a_category_that_comes_twice_is_one():
+    rows = said(fruits="apple\nfig\npear\nplum", fruit="apple\nfig\nkiwi\nplum", tools="hammer\nsaw\nawl\nadze")
+    assert [row.get("category") for row in rows] == [None, "fruits", "tools"]
+    again = {**rows[1], "category": "fruit"}
+    found = usable([*rows, again, rows[1]], 4)
+    assert [(each.plural, len(each.words)) for each in found.categories] == [("fruits", 4), ("tools", 4)]
+
+
+def test_why_nothing_could_be_made_is_said_and_kept():
+    rows = said(fruits="\n".join(f"{tree} tree" for tree in ("fig", "plum", "pear")), tools="hammer\nsaw\nawl\nadze")
+    with pytest.raises(TooFewError, match=r"\(left out: 3 not a single word\)") as error:
+        usable(rows, 4)
+    assert error.value.log[1]["refused"]["fig tree"] == "not a single word"
+    assert error.value.log[2]["taken"] == ["hammer", "saw", "awl", "adze"]
+
+
+def test_a_model_that_repeats_itself_is_read_at_once():
+    """In time linear in its words: else this would take minutes."""
+    found = usable(said(fruits="apple\n" * 40_000 + "fig\nplum", tools="hammer\nsaw\nawl"), 3)
+    assert found.categories[0].words == ("apple", "fig", "plum")

@@ -161,3 +161,84 @@ def test_what_is_no_counting_run_is_one_line(tmp_path, asked):
     next(silent.glob("samples_*")).unlink()
     with pytest.raises(UserError, match="--log_samples"):
         load.load([silent])
+
+
+def test_a_report_and_a_set_do_not_write_over_each_other(asked, tmp_path, monkeypatch):
+    """`counting` is the report's default folder, and a name that one would give a set."""
+    monkeypatch.chdir(tmp_path)
+    write_run(tmp_path / "run", {"category_counting": asked["category_counting"]}, Model().answer)
+    for command in (["generate", "-o", "counting", "--n", "20"], ["prune", "counting", "-o", "pruned"]):
+        if command[0] == "prune":
+            assert CliRunner().invoke(app, ["counting", "validate", "counting", "--no-plots"]).exit_code == 0
+        assert CliRunner().invoke(app, ["counting", *command]).exit_code == 0
+    before = (tmp_path / "counting" / "examples.json").read_bytes()
+    for folder in ("counting", "pruned"):
+        done = CliRunner().invoke(app, ["counting", "report", "run", "--no-plots", "-o", folder])
+        assert isinstance(done.exception, UserError)
+        assert f"{folder} holds a set of counting questions" in str(done.exception)
+    assert (tmp_path / "counting" / "examples.json").read_bytes() == before
+    for _ in range(2):  # a report takes a report's place
+        assert CliRunner().invoke(app, ["counting", "report", "run", "--no-plots", "-o", "told"]).exit_code == 0
+    with pytest.raises(UserError, match="told holds what 'lmx counting report' wrote"):
+        CliRunner().invoke(app, ["counting", "generate", "-o", "told"], catch_exceptions=False, standalone_mode=False)
+
+
+def changed(folder, change):
+    """Write the samples of a run anew, each as `change` returns it (a list of rows)."""
+    (path,) = folder.glob("samples_*.jsonl")
+    samples = [json.loads(line) for line in path.read_text().splitlines()]
+    path.write_text("".join(json.dumps(row) + "\n" for sample in samples for row in change(sample)))
+    return load.load([folder])
+
+
+@pytest.fixture
+def counted(asked, tmp_path):
+    return write_run(tmp_path / "run", {"category_counting": asked["category_counting"][:12]}, Model().answer)
+
+
+def test_no_text_of_a_server_is_no_count(counted):
+    """As a word, None would say that there are none."""
+    (answers,) = changed(counted, lambda row: [row | {"filtered_resps": [None], "resps": [[None]]}]).tasks
+    assert answers.table["answer"].isna().all()
+    assert (answers.table["text"] == "").all()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda row: [{key: value for key, value in row.items() if "resps" not in key}], "holds no answer"),
+        (lambda row: [row | {"filtered_resps": [], "resps": []}], "holds no answer"),
+        (lambda row: [row | {"doc": row["doc"] | {"count": 2.5}}], "count 2.5 is no whole number"),
+        (lambda row: [row | {"doc": row["doc"] | {"count": "three"}}], "count 'three' is no whole number"),
+        (lambda row: [row | {"doc": row["doc"] | {"length": float("inf")}}], "length inf is no whole number"),
+        (lambda row: [row | {"doc": row["doc"] | ({"variant": "all"} if row["doc_id"] else {})}], "of another kind"),
+    ],
+)
+def test_samples_that_would_give_a_wrong_number_are_refused(counted, change, message):
+    with pytest.raises(UserError, match=message):
+        changed(counted, change)
+
+
+def test_of_several_filters_the_first_is_read_and_told(counted):
+    found = changed(
+        counted, lambda row: [row | {"filter": "strict"}, row | {"filter": "loose", "filtered_resps": ["9"]}]
+    )
+    assert found.tasks[0].table["right"].all()
+    assert found.notes == [
+        "category_counting: its texts passed several filters (strict, loose); read are those of the first"
+    ]
+
+
+def test_runs_of_the_same_task_by_two_models_are_refused(asked, tmp_path):
+    """The newest alone would be read, as if the other were an older run of it."""
+    for name in ("one", "another"):
+        write_run(tmp_path / name, {"category_counting": asked["category_counting"]}, Model().answer, model=name)
+    with pytest.raises(UserError, match=r"runs of several models \(hf another, hf one\)"):
+        load.load([tmp_path])
+
+
+def test_one_right_answer_for_all_is_told(tmp_path):
+    docs = documents(12, counts=(3,), lengths=(8,))
+    run = write_run(tmp_path, {"category_counting": docs["category_counting"]}, Model().answer)
+    (said,) = output.conclusions(output.make(load.load([run])))
+    assert said.endswith("all questions have one right answer, which a baseline cannot miss")

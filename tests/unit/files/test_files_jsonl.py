@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import resource
 import signal
@@ -10,6 +11,7 @@ import pytest
 
 from lmx_files import hashing, jsonl
 from lmx_files.errors import UserError
+from lmx_files.reading import lines
 
 
 @pytest.fixture
@@ -123,3 +125,38 @@ def test_a_disk_that_fills_up_in_the_middle_of_a_line_leaves_none_of_it(tmp_path
         assert path.read_bytes() == b'{"number": 1}\n'
         file.add({"number": 3})
     assert [line["number"] for line in jsonl.read(path)] == [1, 3]
+
+
+def test_rows_of_a_file_of_one_s_own_are_read_plain_and_gzipped(tmp_path):
+    text = b'{"a": 1}\r\n\n{"a": "\xc3\xa9"}'
+    (tmp_path / "own.jsonl").write_bytes(text)
+    (tmp_path / "own.jsonl.gz").write_bytes(gzip.compress(text))
+    for name in ("own.jsonl", "own.jsonl.gz"):
+        path = tmp_path / name
+        assert list(jsonl.rows(path, ("a",))) == [(f"{path}, line 1", {"a": 1}), (f"{path}, line 3", {"a": "é"})]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (b"\n \n", "own.jsonl is empty. It should hold one JSON object a line with a, b"),
+        (b'{"a": 1}\n{"a"', "line 2: not valid JSON at character 5. Is the line truncated?"),
+        (b'{"a": "\xff"}', "line 1: not UTF-8 at byte 8. Save the file as UTF-8"),
+        (b"3", "line 1: expected a JSON object with a, b, got int"),
+        (b"[" * 5_000 + b"]" * 5_000, "line 1: not valid JSON"),
+    ],
+)
+def test_a_row_that_cannot_be_read_says_how_to_mend_it(tmp_path, text, message):
+    path = tmp_path / "own.jsonl"
+    path.write_bytes(text)
+    with pytest.raises(UserError) as error:
+        list(jsonl.rows(path, ("a", "b")))
+    assert message in str(error.value)
+
+
+def test_lines_of_an_archive_are_not_read_without_end(tmp_path):
+    path = tmp_path / "zeros.gz"
+    path.write_bytes(gzip.compress(b"0" * (3 << 20) + b"\n" + b"1\n"))
+    assert [number for number, _ in lines(path, 4 << 20)] == [1, 2]
+    with pytest.raises(UserError, match="has more than 1 MiB"):
+        list(lines(path, 1 << 20))

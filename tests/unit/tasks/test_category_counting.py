@@ -10,6 +10,7 @@ import pytest
 
 from lmx_files.errors import UserError
 from lmx_tasks.category_counting import generate, utils
+from lmx_tasks.constraint_tiny import generate as constraint_tiny
 
 TASK = Path(generate.__file__).parent
 
@@ -83,7 +84,7 @@ GOOD = {"prompt": "p\n", "category": "fruit", "position": "before", "count": 1, 
     [
         (b'{"prompt": "p"', "line 2: not valid JSON"),
         (b"\xff\xfe", "line 2: not UTF-8"),
-        (b"[1]", "line 2: expected a JSON object, got list"),
+        (b"[1]", "line 2: expected a JSON object with prompt, category, position, count, length, got list"),
         (json.dumps(WITHOUT_COUNT).encode(), "line 2: field 'count' is missing"),
         (json.dumps(GOOD | {"count": "1"}).encode(), "line 2: field 'count' must be a whole number, not '1'"),
         (json.dumps(GOOD | {"count": True}).encode(), "line 2: field 'count' must be a whole number"),
@@ -115,3 +116,18 @@ def test_process_results_gives_every_metric_of_the_yaml():
         assert f"metric: {name}," in yaml
     assert yaml.count("metric:") == len(values)
     assert values["accuracy"] == 1.0
+
+
+def test_items_are_written_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "items.jsonl"
+    path.write_text("older\n")
+
+    def broken(made):
+        yield made[0]
+        raise RuntimeError("stopped")
+
+    for module in (generate, constraint_tiny):
+        with pytest.raises(RuntimeError, match="stopped"):
+            module.write_jsonl(broken(module.generate(2, 1)), path)
+        assert [each.name for each in tmp_path.iterdir()] == ["items.jsonl"]
+        assert path.read_text() == "older\n"

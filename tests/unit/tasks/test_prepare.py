@@ -16,8 +16,8 @@ import pytest
 
 from lmx_files import archives
 from lmx_files.errors import UserError
+from lmx_files.reading import lines
 from lmx_tasks import prepare as preparing
-from lmx_tasks.common import lines
 from lmx_tasks.prepare import prepare
 
 NAMES = ["task001_count", "task002_name", "task010_join"]
