@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from lmx_files import parquet
 from lmx_probes.mediation.measure import Meter
-from lmx_probes.mediation.parts import Parts, joined
+from lmx_probes.mediation.parts import Parts, table_of
 from lmx_probes.mediation.running import digit_rows, lists_of, residuals, steering
 from lmx_probes.mediation.study import Study
 from lmx_probes.mediation.transfer import transfer_effects, transfers_of
@@ -68,6 +68,6 @@ def _in_parts(
     parts = Parts(folder / "parts" / name, {"texts": texts, "about": about})
     numbers = range(-(-len(items) // CHUNK))
     for number in progress([each for each in numbers if not parts.has(each)]):
-        parts.write(number, {name: measure(items[number * CHUNK : (number + 1) * CHUNK])})
+        parts.write(number, {name: table_of(measure(items[number * CHUNK : (number + 1) * CHUNK]), {})})
     if items:
-        parquet.write(folder / f"{name}.parquet", joined(folder / "parts" / name, name))
+        parquet.write(folder / f"{name}.parquet", parts.joined(name))

@@ -7,15 +7,15 @@ interaction = TE - NDE - NIE (J. Vig et al., NeurIPS 2020; J. Pearl, UAI 2001).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import torch
 
 from lmx_probes.mediation.answers import Answers
-from lmx_probes.mediation.parts import Parts
+from lmx_probes.mediation.parts import Parts, table_of
 from lmx_probes.mediation.roles import Place
 from lmx_probes.mediation.trials import Trial
 from lmx_probes.patching.capture import Run
@@ -28,6 +28,22 @@ Runs = tuple[list[Run], list[Run]]
 """Of the first and of the second text of each trial."""
 Key = tuple[str, int, int, str]
 """Component, layer, head (-1 for none) and role."""
+_WORDS, _NUMBERS = pa.string(), pa.float64()
+TYPES: dict[str, dict[str, pa.DataType]] = {
+    "effects": {
+        **dict.fromkeys(("pair", "layer", "head", "position", "positions"), pa.int64()),
+        **dict.fromkeys(("kind", "component", "role", "column"), _WORDS),
+        "moves": pa.bool_(),
+        **dict.fromkeys(("te", "nie", "nde", "tie", "interaction", "count_te", "count_nie", "count_nde"), _NUMBERS),
+    },
+    "pairs": {},
+    "controls": {
+        **dict.fromkeys(("pair", "layer"), pa.int64()),
+        **dict.fromkeys(("control", "component", "role"), _WORDS),
+        "change": _NUMBERS,
+    },
+}
+"""Of columns that a part may have no rows of."""
 
 
 @dataclass(frozen=True)
@@ -68,11 +84,20 @@ class Meter:
 
     def read(self, logits: Tensor, trials: Sequence[Trial]) -> tuple[Tensor, Tensor]:
         """Return m and the expected count, fp64 ``[rows]``, of logits ``[rows, numbers]``."""
-        logits = logits.double().cpu()
+        logits = logits.cpu().double()
         rows = torch.arange(len(trials))
         other = torch.tensor([trial.other for trial in trials])
         answer = torch.tensor([trial.answer for trial in trials])
         return logits[rows, other] - logits[rows, answer], self.answers.expected(logits)
+
+
+def plan_of(trials: Sequence[Trial], grid: Grid, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return all that the effects depend on, in the same order in every process.
+
+    Cells that a screen chooses are not part of it: they follow from the rest, and are kept beside the parts.
+    """
+    cells = [grid.components, grid.layers, grid.heads, grid.roles, grid.both]
+    return {"trials": [_identity(trial) for trial in trials], "grid": cells, "settings": dict(settings)}
 
 
 def measure(
@@ -80,16 +105,10 @@ def measure(
     trials: Sequence[Trial],
     grid: Grid,
     answers: Answers,
-    folder: Path,
-    settings: dict[str, Any],
-    progress: Callable[[Sequence[int]], Iterable[int]] = lambda parts: parts,
+    parts: Parts,
+    progress: Callable[[Sequence[int]], Iterable[int]] = lambda numbers: numbers,
 ) -> None:
-    """Write the effects of all cells into parts in `folder`; what is there already, of the same plan, stays.
-
-    Raises:
-        UserError: the folder holds parts of another plan.
-    """
-    parts = Parts(folder, {"trials": [_identity(trial) for trial in trials], "grid": repr(grid), "settings": settings})
+    """Write the effects of all cells into parts; what is there already stays."""
     meter = Meter(answers)
     numbers = range(-(-len(trials) // CHUNK))
     for number in progress([each for each in numbers if not parts.has(each)]):
@@ -100,7 +119,7 @@ def measure(
             "pairs": chunk_pairs(chunk, runs, meter),
             "controls": controls(patcher, chunk, runs, grid, meter),
         }
-        parts.write(number, tables)
+        parts.write(number, {name: table_of(columns, TYPES[name]) for name, columns in tables.items()})
 
 
 def _identity(trial: Trial) -> list[Any]:

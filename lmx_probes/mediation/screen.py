@@ -11,13 +11,11 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import torch
 
-from lmx_files import parquet
 from lmx_probes.mediation.answers import Answers
 from lmx_probes.mediation.measure import Grid, Key
 from lmx_probes.mediation.trials import Trial
@@ -68,10 +66,10 @@ def screened(grid: Grid, estimates: dict[Key, float], share: float) -> Grid:
     return replace(grid, chosen=chosen(estimates, share))
 
 
-def write_screen(path: Path, estimates: dict[Key, float], grid: Grid) -> None:
-    """Write the estimates of all cells and which were chosen: for the record, never for a conclusion."""
+def screen_table(estimates: dict[Key, float], grid: Grid) -> pa.Table:
+    """Return the estimates of all cells and which were chosen: for the record, never for a conclusion."""
     keys = list(estimates)
-    table = pa.table(
+    return pa.table(
         {
             "component": [key[0] for key in keys],
             "layer": [key[1] for key in keys],
@@ -81,7 +79,13 @@ def write_screen(path: Path, estimates: dict[Key, float], grid: Grid) -> None:
             "chosen": [key in (grid.chosen or ()) for key in keys],
         }
     )
-    parquet.write(path, table)
+
+
+def chosen_of(table: pa.Table) -> frozenset[Key]:
+    """Return the chosen cells of a `screen_table`."""
+    return frozenset(
+        (row["component"], row["layer"], row["head"], row["role"]) for row in table.to_pylist() if row["chosen"]
+    )
 
 
 def _of_trial(patcher: Patcher, trial: Trial, grid: Grid, answers: Answers) -> tuple[dict[Key, float], float]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import torch
 
 from lmx_files import atomic, jsonl, parquet
@@ -16,10 +17,10 @@ from lmx_files.hashing import sha256
 from lmx_files.manifest import versions
 from lmx_files.runs.folders import Run
 from lmx_probes.mediation.answers import Answers, answers_of
-from lmx_probes.mediation.measure import Grid, measure
-from lmx_probes.mediation.parts import joined
+from lmx_probes.mediation.measure import Grid, measure, plan_of
+from lmx_probes.mediation.parts import Parts
 from lmx_probes.mediation.roles import ROLES
-from lmx_probes.mediation.screen import screen, screened, write_screen
+from lmx_probes.mediation.screen import chosen_of, screen, screen_table, screened
 from lmx_probes.mediation.trials import Trial, encoder, trial_of
 from lmx_probes.patching.components import COMPONENTS
 from lmx_probes.patching.memory import keep_freed_memory
@@ -214,12 +215,13 @@ def run_study(
     patcher, tokenizer, note = load_patcher(name, device, dtype)
     grid = grid_of(patcher, options)
     study = prepare(patcher, tokenizer, name, run, options)
-    if options.screen < 1:
-        estimates = screen(patcher, study.trials, grid, study.answers, progress)
-        grid = screened(grid, estimates, options.screen)
-        write_screen(output / "screen.parquet", estimates, grid)
     settings = {**asdict(options), "dtype": dtype, "model": name, "weights": note}
-    measure(patcher, study.trials, grid, study.answers, output / "parts", settings, progress)
+    parts = Parts(output / "parts", plan_of(study.trials, grid, settings))
+    if options.screen < 1:
+        found = parts.once("screen", lambda: _screen(study, grid, options.screen, progress))
+        parquet.write(output / "screen.parquet", found)
+        grid = replace(grid, chosen=chosen_of(found))
+    measure(patcher, study.trials, grid, study.answers, parts, progress)
     about = {
         "model": name,
         "weights": note,
@@ -235,6 +237,11 @@ def run_study(
         "versions": versions(),
     }
     for table in ("effects", "pairs", "controls"):
-        parquet.write(output / f"{table}.parquet", joined(output / "parts", table))
+        parquet.write(output / f"{table}.parquet", parts.joined(table))
     atomic.write(output / "mediation_study.json", jsonl.strict(about, indent=2) + "\n")
     return study
+
+
+def _screen(study: Study, grid: Grid, share: float, progress: Progress) -> pa.Table:
+    estimates = screen(study.patcher, study.trials, grid, study.answers, progress)
+    return screen_table(estimates, screened(grid, estimates, share))
