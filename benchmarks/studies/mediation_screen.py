@@ -19,9 +19,11 @@ import pandas as pd
 
 from lmx_analysis.mediation.cells import cells_of
 from lmx_files.runs.folders import read_run
+from lmx_models.harness.asking import arguments_of
 from lmx_probes.mediation.measure import CHUNK, Grid, Meter, captured, chunk_effects, chunk_pairs
 from lmx_probes.mediation.screen import screen, screened
-from lmx_probes.mediation.study import Options, Study, grid_of, load_patcher, model_of, prepare
+from lmx_probes.mediation.study import Options, Study, grid_of, load_patcher, prepare
+from lmx_probes.mediation.subject import subject_of
 from lmx_probes.mediation.trials import Trial
 
 SHARES = (0.04, 0.05, 0.06, 0.07, 0.08)
@@ -36,10 +38,11 @@ def main() -> None:
     parser.add_argument("--shares", default=",".join(map(str, SHARES)), help="of cells to measure after the screen")
     args = parser.parse_args()
     run = read_run(args.run)
-    name = model_of(run)
-    patcher, tokenizer, _ = load_patcher(name, "cpu", "float32")
+    subject = subject_of(run, arguments_of)
+    name = subject.name
+    patcher, loaded = load_patcher(subject, "cpu", "float32")
     options = Options(tuple(args.components.split(",")), pairs=args.pairs, controls=0, both=not args.one_way)
-    study = prepare(patcher, tokenizer, name, run, options)
+    study = prepare(patcher, loaded.tokenizer, name, run, options)
     grid = grid_of(patcher, options)
     measured(study, grid, study.trials[:1])  # warm
     started = time.process_time()

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import torch
 
 from lmx_files import atomic, jsonl, parquet
 from lmx_files.errors import UserError, few, unknown
@@ -21,7 +20,9 @@ from lmx_probes.mediation.measure import Grid, measure, plan_of
 from lmx_probes.mediation.parts import Parts
 from lmx_probes.mediation.roles import ROLES
 from lmx_probes.mediation.screen import chosen_of, screen, screen_table, screened
+from lmx_probes.mediation.subject import Subject
 from lmx_probes.mediation.trials import Trial, encoder, trial_of
+from lmx_probes.models import Weights, weights_of
 from lmx_probes.patching.components import COMPONENTS
 from lmx_probes.patching.memory import keep_freed_memory
 from lmx_probes.patching.patch import Patcher
@@ -61,24 +62,6 @@ class Study:
     trials: list[Trial]
     answers: Answers
     left_out: Counter[str] = field(default_factory=Counter)
-
-
-def model_of(run: Run) -> str:
-    """Return the model that a run names.
-
-    Raises:
-        UserError: it is one whose weights are not here, as behind an endpoint.
-    """
-    arguments = run.results.get("config", {}).get("model_args") or {}
-    if isinstance(arguments, str):
-        arguments = dict(part.split("=", 1) for part in arguments.split(",") if "=" in part)
-    name = arguments.get("pretrained") or arguments.get("base")
-    if not isinstance(name, str) or arguments.get("base_url"):
-        raise UserError(
-            f"the run's model ({run.model}) has no weights here, and activations can only be read where they are. Name "
-            "an open-weight model with --model"
-        )
-    return name
 
 
 def read_questions(run: Run, task: str | None) -> tuple[str, list[Listed], dict[int, bool], Counter[str]]:
@@ -187,35 +170,30 @@ def grid_of(patcher: Patcher, options: Options) -> Grid:
     return Grid(options.components, layers, heads, options.roles, both=options.both)
 
 
-def load_patcher(name: str, device: str | None, dtype: str) -> tuple[Patcher, Any, str]:
-    """Load a model and return its patcher, its tokenizer and a note of where its weights came from."""
+def load_patcher(subject: Subject, device: str | None, dtype: str) -> tuple[Patcher, Weights]:
+    """Load a model and return its patcher and its weights."""
     from transformers.utils import logging
-
-    from lmx_models.harness.devices import usable_device
-    from lmx_models.zoo import catalogue
-    from lmx_models.zoo.loading import load
 
     logging.disable_progress_bar()
     keep_freed_memory()
-    resolved = catalogue.resolve(name)
-    model, tokenizer = load(resolved, name, getattr(torch, dtype), torch.device(usable_device(device)))
-    return Patcher(model), tokenizer, resolved.note
+    loaded = weights_of(subject.name, dtype, device, subject.revision)
+    return Patcher(loaded.model), loaded
 
 
 def run_study(
-    run: Run, output: Path, model: str | None, device: str | None, dtype: str, options: Options, progress: Progress
+    run: Run, output: Path, subject: Subject, device: str | None, dtype: str, options: Options, progress: Progress
 ) -> Study:
     """Measure a run's study into a folder, or go on with one that was interrupted.
 
     Raises:
         UserError: see `prepare`; the folder holds another study.
     """
-    name = model or model_of(run)
     task, *_ = read_questions(run, options.task)  # before the model is loaded, so that a mistake shows at once
-    patcher, tokenizer, note = load_patcher(name, device, dtype)
+    patcher, loaded = load_patcher(subject, device, dtype)
     grid = grid_of(patcher, options)
-    study = prepare(patcher, tokenizer, name, run, options)
-    settings = {**asdict(options), "dtype": dtype, "model": name, "weights": note}
+    study = prepare(patcher, loaded.tokenizer, subject.name, run, options)
+    # not the name, under which other weights may lie tomorrow, nor the note, which says whether the Hub was reached
+    settings = {**asdict(options), "dtype": dtype, "weights": loaded.identity}
     parts = Parts(output / "parts", plan_of(study.trials, grid, settings))
     if options.screen < 1:
         found = parts.once("screen", lambda: _screen(study, grid, options.screen, progress))
@@ -223,8 +201,10 @@ def run_study(
         grid = replace(grid, chosen=chosen_of(found))
     measure(patcher, study.trials, grid, study.answers, parts, progress)
     about = {
-        "model": name,
-        "weights": note,
+        "model": subject.name,
+        "revision": subject.revision,
+        "weights": loaded.note,
+        "weights_identity": loaded.identity,
         "task": task,
         "run": str(run.file),
         "samples_sha256": sha256(run.sample_files[task]),

@@ -20,9 +20,12 @@ from lmx_cli.analyses.mediate import mediate
 from lmx_files.errors import UserError
 from lmx_files.runs.folders import read_run
 from lmx_probes.mediation import study
+from lmx_probes.mediation.subject import Subject
 from lmx_tasks.category_counting import generate
 from tests.unit.mediation.counting_run import TASK, write_run
 from tests.unit.report.test_sections import studies
+
+OWN = Subject("tiny-oracle")
 
 
 def options(**given):
@@ -127,26 +130,26 @@ def test_an_interrupted_measurement_goes_on(run, tmp_path):
             yield part
 
     with pytest.raises(StoppedError):
-        study.run_study(read_run(run), tmp_path / "a", None, "cpu", "float32", asked, stopping)
+        study.run_study(read_run(run), tmp_path / "a", OWN, "cpu", "float32", asked, stopping)
     assert len(list((tmp_path / "a" / "parts").glob("*.done"))) == 2
     assert not (tmp_path / "a" / "effects.parquet").exists()
     done = []
     study.run_study(
-        read_run(run), tmp_path / "a", None, "cpu", "float32", asked, lambda parts: done.extend(parts) or parts
+        read_run(run), tmp_path / "a", OWN, "cpu", "float32", asked, lambda parts: done.extend(parts) or parts
     )
     assert 0 not in done
     assert 1 not in done
-    study.run_study(read_run(run), tmp_path / "b", None, "cpu", "float32", asked, lambda parts: parts)
+    study.run_study(read_run(run), tmp_path / "b", OWN, "cpu", "float32", asked, lambda parts: parts)
     for name in ("effects", "pairs", "controls"):
         assert (tmp_path / "a" / f"{name}.parquet").read_bytes() == (tmp_path / "b" / f"{name}.parquet").read_bytes()
 
 
 def test_another_study_does_not_go_on_with_what_is_there(run, tmp_path):
     asked = study.Options(components=("residual",), pairs=4, both=False)
-    study.run_study(read_run(run), tmp_path, None, "cpu", "float32", asked, lambda parts: parts)
+    study.run_study(read_run(run), tmp_path, OWN, "cpu", "float32", asked, lambda parts: parts)
     other = study.Options(components=("residual",), pairs=4, both=False, seed=5)
     with pytest.raises(UserError, match="holds measurements of other pairs"):
-        study.run_study(read_run(run), tmp_path, None, "cpu", "float32", other, lambda parts: parts)
+        study.run_study(read_run(run), tmp_path, OWN, "cpu", "float32", other, lambda parts: parts)
 
 
 def test_a_screened_study_measures_what_was_chosen(run, tmp_path):

@@ -13,6 +13,7 @@ from lmx_files.errors import UserError
 from lmx_files.runs.folders import read_run
 from lmx_probes.mediation import study
 from lmx_probes.mediation.parts import Parts
+from lmx_probes.mediation.subject import Subject
 from tests.unit.mediation.counting_run import write_run
 
 SCREENED = {"components": ("residual", "mlp"), "pairs": 8, "screen": 0.1, "controls": 0.0}
@@ -25,7 +26,7 @@ def run(tmp_path_factory):
 
 def measured(run, output, progress=lambda numbers: numbers, **asked):
     options = study.Options(**{**SCREENED, **asked})
-    return study.run_study(read_run(run), output, None, "cpu", "float32", options, progress)
+    return study.run_study(read_run(run), output, Subject("tiny-oracle"), "cpu", "float32", options, progress)
 
 
 class StoppedError(Exception):
