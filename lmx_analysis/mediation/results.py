@@ -50,11 +50,11 @@ def kept_of(pairs: pd.DataFrame) -> dict[str, pd.Series]:
 def analyse(study: Mapping[str, Any], tables: Mapping[str, pd.DataFrame], settings: Settings) -> dict[str, Any]:
     """Return tables of cells by set of pairs and what `mediation_results.json` holds."""
     effects, pairs = tables["effects"], tables["pairs"]
-    layers = int(study["layers"])
+    layers, asked = int(study["layers"]), study["settings"]["components"]
     found: dict[str, pd.DataFrame] = {}
     for name, kept in kept_of(pairs).items():
         if int(kept.sum()) > 1:
-            found[name] = table(cells_of(effects, pairs, layers, kept), settings)
+            found[name] = table(cells_of(effects, pairs, layers, kept, asked), settings)
     if not found:
         raise UserError("fewer than two pairs move the count: there is nothing to estimate. Measure more with --pairs")
     main = "right" if "right" in found else "all"

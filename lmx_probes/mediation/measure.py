@@ -26,6 +26,7 @@ CHUNK = 4
 """Trials whose runs are held at once; a part of the files."""
 Runs = tuple[list[Run], list[Run]]
 """Of the first and of the second text of each trial."""
+OWN = "swapped_item"
 Key = tuple[str, int, int, str]
 """Component, layer, head (-1 for none) and role."""
 _WORDS, _NUMBERS = pa.string(), pa.float64()
@@ -51,7 +52,8 @@ class Grid:
     """What is measured.
 
     Attributes:
-        heads: of each layer, for component ``head``. chosen: only these cells, if given. both: denoising as well.
+        components: that are asked for. heads: of each layer, for component ``head``. chosen: only these cells, if given.
+        both: denoising as well.
     """
 
     components: tuple[str, ...]
@@ -61,15 +63,25 @@ class Grid:
     chosen: frozenset[Key] | None = None
     both: bool = True
 
+    @property
+    def measured(self) -> dict[str, tuple[str, ...]]:
+        """Roles by component.
+
+        The residual stream of the word that differs tells up to which layer nothing has left it, and so which cells of
+        that word are 1 by construction. It is measured though the residual stream is not asked for.
+        """
+        found = dict.fromkeys(self.components, self.roles)
+        return found if "residual" in found or OWN not in self.roles else {"residual": (OWN,), **found}
+
     def cells(self, trial: Trial) -> list[tuple[str, int, int, Place]]:
         """Return component, layer, head (-1 for none) and place of each cell of a trial."""
         return [
             (component, layer, head, place)
-            for component in self.components
+            for component, roles in self.measured.items()
             for layer in self.layers
             for head in (self.heads if component == "head" else (-1,))
             for place in trial.slots
-            if place.role in self.roles
+            if place.role in roles
             and (component == "residual" or place.role not in ("all", "before"))
             and (self.chosen is None or (component, layer, head, place.role) in self.chosen)
         ]

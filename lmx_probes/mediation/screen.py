@@ -90,8 +90,8 @@ def chosen_of(table: pa.Table) -> frozenset[Key]:
 
 def _of_trial(patcher: Patcher, trial: Trial, grid: Grid, answers: Answers) -> tuple[dict[Key, float], float]:
     with _frozen(patcher.model):
-        base, base_slopes, m0 = _gradients(patcher, trial.base, trial, grid.components, answers)
-        source, source_slopes, m1 = _gradients(patcher, trial.source, trial, grid.components, answers)
+        base, base_slopes, m0 = _gradients(patcher, trial.base, trial, tuple(grid.measured), answers)
+        source, source_slopes, m1 = _gradients(patcher, trial.source, trial, tuple(grid.measured), answers)
     products: dict[tuple[str, int, int], Tensor] = {}
     for name, layers in base.items():
         for layer, here in enumerate(layers):

@@ -10,7 +10,6 @@ import pytest
 import torch
 
 from lmx_analysis.mediation.cells import OUTPUT, OWN, cells_of
-from lmx_probes.mediation import planted
 from lmx_probes.mediation.answers import Answers
 from lmx_probes.mediation.measure import Grid, Meter, captured, chunk_effects, chunk_pairs
 from lmx_probes.mediation.roles import ROLES, places_of
@@ -18,7 +17,7 @@ from lmx_probes.mediation.screen import chosen, screen
 from lmx_probes.mediation.trials import Trial
 from lmx_probes.patching.components import COMPONENTS
 from lmx_probes.patching.patch import Patcher
-from tests.unit.mediation import compiled
+from tests.unit.mediation import compiled, planted
 
 SHARES = ["nie", "nde", "interaction"]
 

@@ -11,6 +11,7 @@ import pytest
 from lmx_files.errors import UserError
 from lmx_files.runs.folders import read_run
 from lmx_models.harness.asking import arguments_of
+from lmx_models.records.fingerprint import model_identity
 from lmx_models.zoo import catalogue
 from lmx_probes.mediation import study
 from lmx_probes.mediation.subject import Subject, subject_of
@@ -75,6 +76,7 @@ def test_other_weights_under_the_same_name_are_another_study(tmp_path):
     asked = study.Options(components=("residual",), pairs=4, controls=0.0, both=False, layers=(1,))
 
     def measured():
+        model_identity.cache_clear()  # a process asks once for each folder
         return study.run_study(run, tmp_path / "out", Subject(str(folder)), "cpu", "float32", asked, lambda each: each)
 
     measured()
