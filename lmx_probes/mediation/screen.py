@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pyarrow as pa
 import torch
 
 from lmx_probes.mediation.answers import Answers
-from lmx_probes.mediation.measure import Grid, Key
+from lmx_probes.mediation.measure import OWN, Grid, Key, Meter, captured, chunk_effects
 from lmx_probes.mediation.trials import Trial
 from lmx_probes.patching.capture import first, removing
 from lmx_probes.patching.patch import Patcher
@@ -25,6 +25,24 @@ from lmx_probes.patching.patch import Patcher
 Tensor = torch.Tensor
 PAIRS = 32
 """Trials that are enough to rank cells."""
+FEW = 8
+"""Trials that are enough to see up to which layer nothing has left the word that differs."""
+UNMIXED = 0.95
+"""As in `lmx_analysis.mediation.cells`, which marks cells by exact effects of all pairs. Here it only saves their room."""
+
+
+@dataclass(frozen=True)
+class Screen:
+    """Estimates of all cells.
+
+    Attributes:
+        shares: estimated shares of the total effect. ranked: the cells that may be concluded from. pairs: numbers of the
+            trials that were read.
+    """
+
+    shares: dict[Key, float]
+    ranked: tuple[Key, ...]
+    pairs: tuple[int, ...]
 
 
 def screen(
@@ -33,7 +51,7 @@ def screen(
     grid: Grid,
     answers: Answers,
     progress: Callable[[Sequence[int]], Iterable[int]] = lambda each: each,
-) -> dict[Key, float]:
+) -> Screen:
     """Return the estimated share of the total effect of each cell: sum of estimates / sum of total effects.
 
     Args:
@@ -48,34 +66,65 @@ def screen(
         total += te
         for key, value in estimates.items():
             sums[key] = sums.get(key, 0.0) + value
-    return {key: value / total if total else 0.0 for key, value in sums.items()}
+    shares = {key: value / total if total else 0.0 for key, value in sums.items()}
+    unmixed = _unmixed(patcher, moving[:FEW], grid, answers)
+    ranked = tuple(key for key in shares if _tells(key, unmixed, patcher.sites.layers))
+    return Screen(shares, ranked, tuple(trial.number for trial in moving))
 
 
-def chosen(estimates: dict[Key, float], share: float) -> frozenset[Key]:
-    """Return the cells with the largest estimates, `share` of all.
+def _tells(key: Key, unmixed: int, layers: int) -> bool:
+    """Tell whether a cell may be concluded from: not one that is 1 by construction, nor a control."""
+    component, layer, _, role = key
+    if role in ("all", "before") or (component, layer, role) == ("residual", layers - 1, "cue"):
+        return False
+    return role != OWN or (component != "residual" and layer > unmixed)
 
-    The residual stream of the word that differs is always among them: it tells which cells are 1 by construction.
+
+def _unmixed(patcher: Patcher, trials: Sequence[Trial], grid: Grid, answers: Answers) -> int:
+    """Return the last layer up to which the word that differs carries the whole effect by itself, by exact patches."""
+    last, meter = -1, Meter(answers)
+    if OWN not in grid.roles or not trials:
+        return last
+    runs = captured(patcher, trials, ())
+    for layer in sorted(grid.layers):
+        own = replace(grid, components=("residual",), layers=(layer,), roles=(OWN,), chosen=None)
+        effects = chunk_effects(patcher, trials, runs, own, meter)
+        te, nie, nde = (sum(effects[name]) for name in ("te", "nie", "nde"))
+        if not te or not nie / te >= UNMIXED or (grid.both and nde / te > 1 - UNMIXED):
+            break
+        last = layer
+    return last
+
+
+def chosen(found: Screen, share: float) -> frozenset[Key]:
+    """Return the cells with the largest estimates, `share` of those that may be concluded from.
+
+    The residual stream of the word that differs comes on top: it tells which cells are 1 by construction. Where nothing
+    can be ranked, all cells are chosen.
     """
-    ranked = sorted(estimates, key=lambda key: -abs(estimates[key]))
-    own = {key for key in estimates if key[0] == "residual" and key[3] == "swapped_item"}
+    if not found.ranked:
+        return frozenset(found.shares)
+    ranked = sorted(found.ranked, key=lambda key: -abs(found.shares[key]))
+    own = {key for key in found.shares if key[0] == "residual" and key[3] == OWN}
     return frozenset(ranked[: max(1, round(share * len(ranked)))]) | own
 
 
-def screened(grid: Grid, estimates: dict[Key, float], share: float) -> Grid:
+def screened(grid: Grid, found: Screen, share: float) -> Grid:
     """Return the grid with only the chosen cells."""
-    return replace(grid, chosen=chosen(estimates, share))
+    return replace(grid, chosen=chosen(found, share))
 
 
-def screen_table(estimates: dict[Key, float], grid: Grid) -> pa.Table:
+def screen_table(found: Screen, grid: Grid) -> pa.Table:
     """Return the estimates of all cells and which were chosen: for the record, never for a conclusion."""
-    keys = list(estimates)
+    keys, ranked = list(found.shares), set(found.ranked)
     return pa.table(
         {
             "component": [key[0] for key in keys],
             "layer": [key[1] for key in keys],
             "head": [key[2] for key in keys],
             "role": [key[3] for key in keys],
-            "estimate": list(estimates.values()),
+            "estimate": list(found.shares.values()),
+            "ranked": [key in ranked for key in keys],
             "chosen": [key in (grid.chosen or ()) for key in keys],
         }
     )

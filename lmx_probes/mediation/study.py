@@ -223,5 +223,5 @@ def run_study(
 
 
 def _screen(study: Study, grid: Grid, share: float, progress: Progress) -> pa.Table:
-    estimates = screen(study.patcher, study.trials, grid, study.answers, progress)
-    return screen_table(estimates, screened(grid, estimates, share))
+    found = screen(study.patcher, study.trials, grid, study.answers, progress)
+    return screen_table(found, screened(grid, found, share))

@@ -159,7 +159,9 @@ def test_a_screened_study_measures_what_was_chosen(run, tmp_path):
     keys = ["component", "layer", "head", "role"]
     measured = set(map(tuple, effects[keys].drop_duplicates().to_numpy().tolist()))
     assert measured == set(map(tuple, screen.loc[screen["chosen"], keys].to_numpy().tolist()))
-    assert screen["chosen"].mean() < 0.15
+    free = screen[screen["ranked"]]
+    assert free["chosen"].sum() == round(0.1 * len(free))
+    assert not free["role"].isin(("all", "before")).any()
 
 
 def docs(**changes):
