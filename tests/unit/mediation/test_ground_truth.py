@@ -177,6 +177,8 @@ def test_the_screen_finds_the_strongest_cells():
         # the residual stream of the word that differs is always measured, so that to find it is no merit
         exact = {cell: size for cell, size, mark in sizes if not mark and not forced(cell)}
         top = sorted(exact, key=lambda cell: -exact[cell])[: round(0.05 * len(exact))]
+        top = [cell for cell in top if exact[cell] > 0.02]  # the rest does nothing, and has no order
+        assert len(top) > 3
         found = screen(patcher, trials, grid, planted.answers())
         assert set(found.ranked) == set(exact)  # nothing else takes room of the share
         picked = chosen(found, 0.1)
