@@ -90,9 +90,7 @@ class Weights:
     identity: str
 
 
-def weights_of(
-    name: str, dtype: str = "float32", device: str | None = None, revision: str | None = None
-) -> Weights:
+def weights_of(name: str, dtype: str = "float32", device: str | None = None, revision: str | None = None) -> Weights:
     """Load a model and its tokenizer.
 
     Args:

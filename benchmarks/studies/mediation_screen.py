@@ -3,9 +3,10 @@
     python benchmarks/studies/mediation_screen.py RUN --pairs 32      # a finished counting run with --log_samples
 
 Measures all cells exactly, as the command does by default (both directions), then screens and measures only the chosen
-cells. Recall is of the top 5 %, by exact noising effect, of the cells that can be concluded from: those by construction and
-controls are neither ranked nor counted, nor is the residual stream of the word that differs, which is always measured.
-Cost is processor time of the screen and of the chosen cells' measurement together, of the time of all cells.
+cells. Recall is of the top 5 %, by exact noising effect, of the cells that can be concluded from: those by construction
+and controls are neither ranked nor counted, nor is the residual stream of the word that differs, which is always
+measured. Cost is processor time of the screen and of the chosen cells' measurement together, of the time of all
+cells.
 """
 
 from __future__ import annotations

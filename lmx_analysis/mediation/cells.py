@@ -115,8 +115,8 @@ def _unmixed(cells: Cells) -> int:
     """Return the last measured layer up to which all of the effect passes through the word that differs; -1 if none.
 
     Exchanging the word's own residual then gives the whole effect, and exchanging all else, which is what putting it
-    back into the other run does, gives none. What has left a word is not called back, so that layers between two measured
-    ones where nothing has left need not be measured.
+    back into the other run does, gives none. What has left a word is not called back, so that layers between two
+    measured ones where nothing has left need not be measured.
     """
     nie, nde = cells.shares("nie"), cells.shares("nde")
     last = -1

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from lmx_analysis.figures import COLOURS, new_figure, rendered
+from lmx_analysis.mediation.estimates import said
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -68,8 +69,10 @@ def position_map(effects: pd.DataFrame, cells: pd.DataFrame, component: str, eff
 def head_map(cells: pd.DataFrame) -> dict[str, bytes]:
     """Return the map of heads: a panel for each role that has an effect, layers down and heads across."""
     heads = cells[cells["component"] == "head"]
-    largest = heads.groupby("role")["proportion_mediated"].agg(lambda values: values.abs().max())
+    largest = said(heads).groupby("role")["proportion_mediated"].agg(lambda values: values.abs().max())
     roles = list(largest.sort_values(ascending=False).index[:4])
+    if not roles:
+        return {}
     figure = new_figure(2.8 * len(roles) + 1, max(2.6, 0.2 * heads["layer"].nunique() + 1.6))
     panels = np.atleast_1d(figure.subplots(1, len(roles)))
     for axes, role in zip(panels, roles, strict=True):
@@ -86,8 +89,13 @@ def head_map(cells: pd.DataFrame) -> dict[str, bytes]:
 
 
 def layer_importance(cells: pd.DataFrame, component: str) -> dict[str, bytes]:
-    """Return the picture of one component's layers: share mediated by role, with 95 % intervals; no marked cells."""
-    rows = cells[(cells["component"] == component) & (cells["by_construction"] == "")]
+    """Return the picture of one component's layers: share mediated by role, with 95 % intervals.
+
+    Cells that are marked, or from which nothing is concluded, are left out; none is left: no picture.
+    """
+    rows = said(cells[cells["component"] == component])
+    if not len(rows):
+        return {}
     if component == "head":
         rows = rows.loc[rows.groupby(["layer", "role"])["proportion_mediated"].idxmax()]
     order = rows.groupby("role")["proportion_mediated"].agg(lambda values: values.abs().max())

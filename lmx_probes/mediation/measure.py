@@ -27,6 +27,8 @@ CHUNK = 4
 Runs = tuple[list[Run], list[Run]]
 """Of the first and of the second text of each trial."""
 OWN = "swapped_item"
+OF_RESIDUAL = ("all", "before")
+"""Roles that other components are not measured at: to replace all of one layer's is no replay, and says little."""
 Key = tuple[str, int, int, str]
 """Component, layer, head (-1 for none) and role."""
 _WORDS, _NUMBERS = pa.string(), pa.float64()
@@ -52,8 +54,8 @@ class Grid:
     """What is measured.
 
     Attributes:
-        components: that are asked for. heads: of each layer, for component ``head``. chosen: only these cells, if given.
-        both: denoising as well.
+        components: that are asked for. heads: of each layer, for component ``head``. chosen: only these cells, if
+            given. both: denoising as well.
     """
 
     components: tuple[str, ...]
@@ -82,7 +84,7 @@ class Grid:
             for head in (self.heads if component == "head" else (-1,))
             for place in trial.slots
             if place.role in roles
-            and (component == "residual" or place.role not in ("all", "before"))
+            and (component == "residual" or place.role not in OF_RESIDUAL)
             and (self.chosen is None or (component, layer, head, place.role) in self.chosen)
         ]
 
@@ -98,8 +100,8 @@ class Meter:
         """Return m and the expected count, fp64 ``[rows]``, of logits ``[rows, numbers]``."""
         logits = logits.cpu().double()
         rows = torch.arange(len(trials))
-        other = torch.tensor([trial.other for trial in trials])
-        answer = torch.tensor([trial.answer for trial in trials])
+        other = torch.tensor([trial.other for trial in trials], dtype=torch.long)
+        answer = torch.tensor([trial.answer for trial in trials], dtype=torch.long)
         return logits[rows, other] - logits[rows, answer], self.answers.expected(logits)
 
 
@@ -191,10 +193,14 @@ def chunk_effects(
 
 
 def chunk_pairs(trials: Sequence[Trial], runs: Runs, meter: Meter) -> dict[str, list[Any]]:
-    """Return one line a trial: what it is, and what the model says of both texts."""
+    """Return one line a trial: what it is, and what the model says of both texts.
+
+    ``numbers_base``, ``numbers_source``: the probability that a number is next, among all tokens.
+    """
     m0, e0 = _plain(runs[0], trials, meter)
     m1, e1 = _plain(runs[1], trials, meter)
     says = [[int(run.logits.cpu()[meter.columns].argmax()) for run in side] for side in runs]
+    numbers = [[_mass(run.logits.cpu(), meter.columns) for run in side] for side in runs]
     right = [trial.other if trial.moves else trial.answer for trial in trials]
     columns: dict[str, list[Any]] = {
         "pair": [trial.number for trial in trials],
@@ -207,11 +213,17 @@ def chunk_pairs(trials: Sequence[Trial], runs: Runs, meter: Meter) -> dict[str, 
         "te": (m1 - m0).tolist(),
         "count_base": e0.tolist(),
         "count_source": e1.tolist(),
+        "numbers_base": numbers[0],
+        "numbers_source": numbers[1],
         "right_base": [said == trial.answer for said, trial in zip(says[0], trials, strict=True)],
         "right_source": [said == wanted for said, wanted in zip(says[1], right, strict=True)],
     }
     names = list(dict.fromkeys(name for trial in trials for name in trial.about))
     return columns | {name: [trial.about.get(name) for trial in trials] for name in names}
+
+
+def _mass(logits: Tensor, columns: Tensor) -> float:
+    return float(torch.log_softmax(logits.double(), -1)[columns].logsumexp(0).exp())
 
 
 def _plain(runs: Sequence[Run], trials: Sequence[Trial], meter: Meter) -> tuple[Tensor, Tensor]:
@@ -223,13 +235,14 @@ def controls(
 ) -> dict[str, list[Any]]:
     """Return what must do nothing, or nothing in particular, a cell of each trial and component.
 
-    ``self``: the base's own activations, run all the same. ``elsewhere``: the source's activations of another position.
-    Both are changes of m.
+    ``self``: the base's own activations, as all patches are run; it must be exactly 0. ``self_run``: the same, computed
+    again though nothing differs, to see how far rounding carries. ``elsewhere``: the source's activations of another
+    position. All are changes of m.
     """
     bases, sources = of_texts
     found: dict[str, list[Any]] = {name: [] for name in ("pair", "control", "component", "layer", "role", "change")}
     chosen: list[tuple[str, Trial, str, int, Place]] = []
-    by_control: dict[str, list[Patch]] = {"self": [], "elsewhere": []}
+    by_control: dict[str, list[Patch]] = {"self": [], "self_run": [], "elsewhere": []}
     for i, trial in enumerate(trials):
         for k, component in enumerate(grid.components):
             draw = 31 * trial.number + 7 * k
@@ -239,7 +252,7 @@ def controls(
             away = [(draw + 13 * n) % (len(trial.base) - 1) for n in range(1, 1 + len(place.positions))]
             other = patch_from(patcher.sites, bases[i], sources[i], component, layer, away, head)
             moved = Patch(bases[i], component, layer, place.positions, other.values, head)
-            for control, patch in (("self", own), ("elsewhere", moved)):
+            for control, patch in (("self", own), ("self_run", own), ("elsewhere", moved)):
                 by_control[control].append(patch)
                 chosen.append((control, trial, component, layer, place))
     columns = meter.columns.to(patcher.model.device)
@@ -247,7 +260,8 @@ def controls(
     plain = {trial.number: float(value) for trial, value in zip(trials, m0, strict=True)}
     for control, patches in by_control.items():
         rows = [each for each in chosen if each[0] == control]
-        m, _ = meter.read(patcher.run(patches, identical=True, columns=columns), [trial for _, trial, *_ in rows])
+        logits = patcher.run(patches, identical=control != "self", columns=columns)
+        m, _ = meter.read(logits, [trial for _, trial, *_ in rows])
         for (_, trial, component, layer, place), value in zip(rows, m.tolist(), strict=True):
             line = (trial.number, control, component, layer, place.role, value - plain[trial.number])
             for name, each in zip(found, line, strict=True):

@@ -11,15 +11,16 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
 import torch
 
 from lmx_probes.mediation.answers import Answers
-from lmx_probes.mediation.measure import OWN, Grid, Key, Meter, captured, chunk_effects
+from lmx_probes.mediation.measure import OF_RESIDUAL, OWN, Grid, Key, Meter, captured, chunk_effects
 from lmx_probes.mediation.trials import Trial
-from lmx_probes.patching.capture import first, removing
+from lmx_probes.patching.hooks import hooked, removing
 from lmx_probes.patching.patch import Patcher
 
 Tensor = torch.Tensor
@@ -28,7 +29,7 @@ PAIRS = 32
 FEW = 8
 """Trials that are enough to see up to which layer nothing has left the word that differs."""
 UNMIXED = 0.95
-"""As in `lmx_analysis.mediation.cells`, which marks cells by exact effects of all pairs. Here it only saves their room."""
+"""As in `lmx_analysis.mediation.cells`, which marks cells by exact effects of all pairs; here it saves their room."""
 
 
 @dataclass(frozen=True)
@@ -36,13 +37,11 @@ class Screen:
     """Estimates of all cells.
 
     Attributes:
-        shares: estimated shares of the total effect. ranked: the cells that may be concluded from. pairs: numbers of the
-            trials that were read.
+        shares: estimated shares of the total effect. ranked: the cells that may be concluded from.
     """
 
     shares: dict[Key, float]
     ranked: tuple[Key, ...]
-    pairs: tuple[int, ...]
 
 
 def screen(
@@ -55,9 +54,9 @@ def screen(
     """Return the estimated share of the total effect of each cell: sum of estimates / sum of total effects.
 
     Args:
-        trials: those that move the count are used, the first `PAIRS` of them.
+        trials: see `read_by_screen`.
     """
-    moving = [trial for trial in trials if trial.moves][:PAIRS]
+    moving = read_by_screen(trials)
     sums: dict[Key, float] = {}
     total = 0.0
     for number in progress(range(len(moving))):
@@ -69,13 +68,18 @@ def screen(
     shares = {key: value / total if total else 0.0 for key, value in sums.items()}
     unmixed = _unmixed(patcher, moving[:FEW], grid, answers)
     ranked = tuple(key for key in shares if _tells(key, unmixed, patcher.sites.layers))
-    return Screen(shares, ranked, tuple(trial.number for trial in moving))
+    return Screen(shares, ranked)
+
+
+def read_by_screen(trials: Sequence[Trial]) -> list[Trial]:
+    """Return the trials that a screen reads: the first `PAIRS` of those that move the count."""
+    return [trial for trial in trials if trial.moves][:PAIRS]
 
 
 def _tells(key: Key, unmixed: int, layers: int) -> bool:
     """Tell whether a cell may be concluded from: not one that is 1 by construction, nor a control."""
     component, layer, _, role = key
-    if role in ("all", "before") or (component, layer, role) == ("residual", layers - 1, "cue"):
+    if role in OF_RESIDUAL or (component, layer, role) == ("residual", layers - 1, "cue"):
         return False
     return role != OWN or (component != "residual" and layer > unmixed)
 
@@ -172,14 +176,8 @@ def _gradients(
         blocks = patcher.sites.blocks
         stack.enter_context(removing(blocks[0].layer.register_forward_pre_hook(_as_leaf, with_kwargs=True)))
         for block in blocks:
-            modules = {"residual": block.layer, "attention": block.attention, "mlp": block.mlp}
-            for name, module in modules.items():
-                if name in components:
-                    hook = module.register_forward_hook(lambda _m, _a, output, name=name: keep(name, first(output)))
-                    stack.enter_context(removing(hook))
-            if "head" in components:
-                hook = block.projection.register_forward_pre_hook(lambda _m, args: keep("head", args[0]))
-                stack.enter_context(removing(hook))
+            for name in components:
+                stack.enter_context(hooked(block, name, partial(keep, name)))
         ids = torch.tensor([list(text)], device=patcher.model.device)
         logits = patcher.model(input_ids=ids, use_cache=False, logits_to_keep=1).logits[0, -1].float()
         metric = logits[answers.tokens[trial.other]] - logits[answers.tokens[trial.answer]]

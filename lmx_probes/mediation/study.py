@@ -16,10 +16,10 @@ from lmx_files.hashing import sha256
 from lmx_files.manifest import versions
 from lmx_files.runs.folders import Run
 from lmx_probes.mediation.answers import Answers, answers_of
-from lmx_probes.mediation.measure import Grid, measure, plan_of
+from lmx_probes.mediation.measure import OF_RESIDUAL, Grid, measure, plan_of
 from lmx_probes.mediation.parts import Parts
 from lmx_probes.mediation.roles import ROLES
-from lmx_probes.mediation.screen import chosen_of, screen, screen_table, screened
+from lmx_probes.mediation.screen import chosen_of, read_by_screen, screen, screen_table, screened
 from lmx_probes.mediation.subject import Subject
 from lmx_probes.mediation.trials import Trial, encoder, trial_of
 from lmx_probes.models import Weights, weights_of
@@ -155,13 +155,20 @@ def grid_of(patcher: Patcher, options: Options) -> Grid:
     """Return the grid that is asked for, with names and numbers checked.
 
     Raises:
-        UserError: an unknown component, layer, head or role.
+        UserError: an unknown component, layer, head or role, none at all, or a combination that has no cell.
     """
     sites = patcher.sites
     for kind, asked, valid in (("component", options.components, COMPONENTS), ("role", options.roles, ROLES)):
+        if not asked:
+            raise UserError(f"no {kind} is named: give some of {', '.join(valid)}, with commas")
         for each in asked:
             if each not in valid:
                 raise unknown(kind, each, valid)
+    if "residual" not in options.components and not set(options.roles) - set(OF_RESIDUAL):
+        raise UserError(
+            f"roles {', '.join(options.roles)} are measured of the residual stream only: add residual to --components, "
+            "or name other --roles"
+        )
     layers, heads = options.layers or tuple(range(sites.layers)), options.heads or tuple(range(sites.heads))
     for layer in layers:
         sites.check("residual", layer, None)
@@ -192,6 +199,11 @@ def run_study(
     patcher, loaded = load_patcher(subject, device, dtype)
     grid = grid_of(patcher, options)
     study = prepare(patcher, loaded.tokenizer, subject.name, run, options)
+    if not any(trial.moves and grid.cells(trial) for trial in study.trials):
+        raise UserError(
+            f"none of {len(study.trials)} pairs has a place of --roles {','.join(options.roles)}: their lists are too "
+            "short. Name other --roles"
+        )
     # not the name, under which other weights may lie tomorrow, nor the note, which says whether the Hub was reached
     settings = {**asdict(options), "dtype": dtype, "weights": loaded.identity}
     parts = Parts(output / "parts", plan_of(study.trials, grid, settings))
@@ -216,10 +228,17 @@ def run_study(
         "settings": settings,
         "versions": versions(),
     }
-    for table in ("effects", "pairs", "controls"):
+    for table in ("effects", "controls"):
         parquet.write(output / f"{table}.parquet", parts.joined(table))
+    parquet.write(output / "pairs.parquet", _with_screened(parts.joined("pairs"), study.trials, options.screen < 1))
     atomic.write(output / "mediation_study.json", jsonl.strict(about, indent=2) + "\n")
     return study
+
+
+def _with_screened(pairs: pa.Table, trials: Sequence[Trial], was_screened: bool) -> pa.Table:
+    """Add which pairs the screen read, so that effects can be tested on the others."""
+    seen = {trial.number for trial in read_by_screen(trials)} if was_screened else set()
+    return pairs.append_column("screened", pa.array([number in seen for number in pairs["pair"].to_pylist()]))
 
 
 def _screen(study: Study, grid: Grid, share: float, progress: Progress) -> pa.Table:

@@ -63,7 +63,8 @@ def test_the_files_of_a_study(finished):
             layer
         )
         assert layer["role"] not in ("all", "before")
-    assert found["controls"]["self_patch_largest_change"] < 1e-4
+    assert found["controls"]["self_patch_largest_change"] == 0.0
+    assert 0.0 <= found["controls"]["self_patch_computed_again_largest_change"] < 1e-4
     assert found["controls"]["position_before_the_word_largest_share"] == 0.0
 
 
@@ -194,6 +195,11 @@ def test_samples_of_something_else_are_refused_in_one_line(given, message, tmp_p
         ({"components": "residual,atention"}, "unknown component 'atention': did you mean 'attention'"),
         ({"layers": "0-9"}, "no layer 3: the model's are 0 to 2"),
         ({"layers": "last"}, "give numbers with commas or a range"),
+        ({"layers": "2-0"}, r"the range 2-0 has nothing in it: write 0-2"),
+        ({"layers": ","}, "no number is named"),
+        ({"components": ","}, "no component is named: give some of residual, attention"),
+        ({"roles": ","}, "no role is named: give some of swapped_item"),
+        ({"components": "mlp", "roles": "all,before"}, "measured of the residual stream only"),
         ({"heads": "7", "components": "head"}, "no head 7"),
         ({"roles": "cues"}, "unknown role 'cues': did you mean 'cue'"),
         ({"dtype": "float8"}, "unknown --dtype"),
