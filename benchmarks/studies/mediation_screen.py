@@ -43,7 +43,7 @@ def main() -> None:
     subject = subject_of(run, arguments_of)
     name = subject.name
     patcher, loaded = load_patcher(subject, "cpu", "float32")
-    options = Options(tuple(args.components.split(",")), pairs=args.pairs, controls=0, both=not args.one_way)
+    options = Options(components=tuple(args.components.split(",")), pairs=args.pairs, controls=0, both=not args.one_way)
     study = prepare(patcher, loaded.tokenizer, name, run, options)
     grid = grid_of(patcher, options)
     measured(study, grid, study.trials[:1])  # warm

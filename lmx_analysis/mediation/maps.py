@@ -1,4 +1,7 @@
-"""Pictures of effects: position by layer, heads, and the layers' importance. Cells by construction are hatched."""
+"""Pictures of effects: position by layer, heads, and the layers' importance. Hatched: nothing is concluded.
+
+Those are cells by construction, such as `nothing_concluded` names, and columns that fewer than six pairs have.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ import pandas as pd
 
 from lmx_analysis.figures import COLOURS, new_figure, rendered
 from lmx_analysis.mediation.estimates import said
+from lmx_analysis.stats.signflip import MIN_CLUSTERS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -41,27 +45,27 @@ def position_map(effects: pd.DataFrame, cells: pd.DataFrame, component: str, eff
         effects: one row a pair and place. cells: the table of cells, for the marks. effect: ``nie`` or ``interaction``.
     """
     rows = effects[(effects["component"] == component) & ~effects["role"].isin(("all", "before"))]
+    if not len(rows):
+        return {}
     sums = rows.groupby(["layer", "column"])[[effect, "te"]].sum()
     share = (sums[effect] / sums["te"]).unstack()
     share = share[column_order(list(share.columns))]
     roles = rows.drop_duplicates("column").set_index("column")["role"].to_dict()
-    marked = {
-        (row.layer, row.role)
-        for row in cells[cells["by_construction"] != ""].itertuples()
-        if row.component == component
-    }
+    silent = cells[cells["component"] == component].drop(said(cells).index, errors="ignore")
+    marked = {(row.layer, row.role) for row in silent.itertuples()}
+    few = rows.groupby(["layer", "column"])["pair"].nunique() < MIN_CLUSTERS
     figure = new_figure(max(5.0, 0.36 * share.shape[1] + 2), max(2.4, 0.24 * share.shape[0] + 1.6))
     axes = figure.add_subplot()
     _image(axes, share.to_numpy(), figure)
     for y, layer in enumerate(share.index):
         for x, column in enumerate(share.columns):
-            if (layer, roles[column]) in marked:
+            if (layer, roles[column]) in marked or few.get((layer, column), False):
                 _hatched(axes, x, y)
     axes.set_xticks(range(share.shape[1]), list(share.columns), rotation=60, ha="right", fontsize=7)
     axes.set_yticks(range(share.shape[0]), [str(layer) for layer in share.index], fontsize=7)
     axes.set_ylabel("layer")
     what = "indirect effect" if effect == "nie" else effect
-    axes.set_title(f"{NAMES[component]}: {what} / total effect (hatched: by construction)", fontsize=9)
+    axes.set_title(f"{NAMES[component]}: {what} / total effect (hatched: nothing is concluded)", fontsize=9)
     suffix = "" if effect == "nie" else f"_{effect}"
     return rendered(figure, f"map_{component}{suffix}")
 
@@ -78,7 +82,7 @@ def head_map(cells: pd.DataFrame) -> dict[str, bytes]:
     for axes, role in zip(panels, roles, strict=True):
         part = heads[heads["role"] == role].pivot(index="layer", columns="head", values="proportion_mediated")
         _image(axes, part.to_numpy(), figure if axes is panels[-1] else None)
-        for row in heads[(heads["role"] == role) & (heads["by_construction"] != "")].itertuples():
+        for row in heads[heads["role"] == role].drop(said(heads).index, errors="ignore").itertuples():
             _hatched(axes, list(part.columns).index(row.head), list(part.index).index(row.layer))
         axes.set_title(role.replace("_", " "), fontsize=9)
         axes.set_xticks(range(part.shape[1]), [str(each) for each in part.columns], fontsize=6)

@@ -14,7 +14,7 @@ from lmx_analysis.sections import Cell, Picture, Section, Table
 STRONGEST = 12
 CAPTIONS = {
     "map_residual": "Residual stream: indirect effect / total effect by layer (down) and place (across). Hatched cells "
-    "are 1 by construction, or controls.",
+    "are 1 by construction, controls, or in too few pairs; nothing is concluded from them.",
     "map_attention": "Attention output: indirect effect / total effect by layer and place.",
     "map_mlp": "MLP output: indirect effect / total effect by layer and place.",
     "map_heads": "Heads: indirect effect / total effect by layer (down) and head (across), of the places with the "
