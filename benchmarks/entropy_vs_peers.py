@@ -11,6 +11,9 @@ nearly all of the loop's time is its forward, so the gain is that of packed laye
 AMD and nothing on Intel. Peers run in processes of their own; lmx and bare take turns in one process, because they are
 to be within a tenth of each other. The best of all rounds counts. Then the peak memory of lmx.
 
+`products` is what bounds every implementation in fp32: the seconds a token of the model's matrix products alone, 1024
+tokens at a time, by the faster of PyTorch's and the packed ones. A peer's time over it is the most that could be won.
+
     python benchmarks/entropy_vs_peers.py --minicons ENV/bin/python
     python benchmarks/entropy_vs_peers.py --quick            # 4 texts, one round: only to see that it runs
 
@@ -76,6 +79,12 @@ def main() -> None:
         arms = [arm for arm in PEERS if arm != "minicons" or options.minicons]
         for kind in TARGETS:
             found[kind] = speeds(kind, folder, options, arms)
+        found["products"] = run("products", "tiny", folder, 1, options, 1)
+        for kind in ("short", "long"):  # whose tokens are all fed and all scored
+            least = found["products"]["seconds_per_token"] * found[kind]["arms"]["lmx"]["scored"]
+            found[kind]["most_times_faster_than"] = {
+                arm: round(found[kind]["arms"][arm]["seconds"] / least, 2) for arm in arms
+            }
     if options.memory or not options.quick:
         found["memory"] = memory(folder)
     report("entropy_memory" if options.memory else "entropy_vs_peers", found)
@@ -122,6 +131,8 @@ def verdicts(found: dict[str, Any]) -> list[str]:
     for kind, target in TARGETS.items():
         for arm, times in found.get(kind, {}).get("times_faster_than", {}).items():
             lines.append(line(f"{kind}: times faster than {arm}", times, target, times >= target))
+            if most := found[kind].get("most_times_faster_than"):
+                lines.append(f"        the matrix products alone would be {most[arm]:g} times faster")
         if kind in found:
             lines.append(line(f"{kind}: times the bare forward", found[kind]["times_bare"], BARE,
                               found[kind]["times_bare"] <= BARE))  # fmt: skip
@@ -148,6 +159,8 @@ def work(arm: str, kind: str, folder: str, count: int, rounds: int) -> dict[str,
     if arm != "minicons":
         sys.path.insert(0, str(ROOT))
     pairs = texts_of(kind, count)
+    if arm == "products":
+        return _products(folder)
     if kind == "book":
         pairs = _cut(pairs, folder)
     made = {"lmx": _lmx, "loop": _loop, "minicons": _minicons, "load": _load_only}[arm](folder)
@@ -172,6 +185,32 @@ def _cut(pairs: Pairs, folder: str) -> Pairs:
 
     tokenizer = AutoTokenizer.from_pretrained(folder)
     return [("", tokenizer.decode(tokenizer.encode(text)[: LONG - 1])) for _, text in pairs]
+
+
+def _products(folder: str) -> dict[str, Any]:
+    """Return the least seconds a token that the model's matrix products take, the head's included."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    from lmx_probes.heads import packed_product
+
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+    layers = [each for each in model.modules() if isinstance(each, torch.nn.Linear)]
+    ways = {"plain": [lambda x, w=each.weight: torch.nn.functional.linear(x, w) for each in layers],
+            "packed": [packed_product(each.weight, None) for each in layers]}  # fmt: skip
+    inputs = {each.in_features: torch.randn(1024, each.in_features) for each in layers}
+    best: dict[str, float] = {}
+    with torch.inference_mode():
+        for _ in range(5):
+            for way, products in ways.items():
+                if None in products:
+                    continue
+                started = time.perf_counter()
+                for product, each in zip(products, layers, strict=True):
+                    product(inputs[each.in_features])
+                best[way] = min(best.get(way, 1e9), (time.perf_counter() - started) / 1024)
+    floats = 2 * sum(each.weight.numel() for each in layers)
+    return {"seconds_per_token": min(best.values()), "ways": best, "gflops": floats / min(best.values()) / 1e9}
 
 
 def _load_only(folder: str) -> dict[str, Arm]:
