@@ -25,7 +25,8 @@ CAPTIONS = {
     "cells by construction.",
     "layer_importance_head": "The best head of each layer and place, with 95 % intervals over pairs.",
     "count_transfer": "Count transfer: how far the answer moves for each word by which an unrelated list differs.",
-    "running_count_probe": "What a linear probe reads of the running count where words end, position taken out.",
+    "running_count_probe": "What a linear probe reads of the running count where words end, position and the word "
+    "itself taken out.",
 }  # fmt: skip
 
 
