@@ -95,15 +95,22 @@ def weights_of(name: str, dtype: str = "float32", device: str | None = None, rev
 
     Args:
         name: a short name of `lmx models`, a Hub id, a folder or a GGUF file. dtype: of torch.
-        device: ``cuda``, ``cuda:1``, ``cpu``; None: the fastest there is. revision: a commit or branch of the Hub.
+        device: ``cuda``, ``cuda:1``, ``cpu``; None: CUDA where it is, else the CPU.
+        revision: a commit or branch of the Hub.
 
     Raises:
         UserError: it cannot be loaded.
     """
     resolved = catalogue.resolve(name, revision=revision)
-    model, tokenizer = load_model(resolved, name, getattr(torch, dtype), torch.device(usable_device(device)))
+    model, tokenizer = load_model(resolved, name, getattr(torch, dtype), torch.device(_place(device)))
     commit = getattr(model.config, "_commit_hash", None)
     return Weights(model, tokenizer, resolved.note, model_identity(resolved.pretrained, resolved.revision, commit))
+
+
+def _place(asked: str | None) -> str:
+    """Return the device for a probe: as for every model, but no GPU of Apple's unasked, for it has no float64."""
+    device = usable_device(asked)
+    return "cpu" if asked is None and device == "mps" else device
 
 
 def load(name: str, dtype: str = "float32", device: str | None = None, check: bool = True) -> ProbeModel:

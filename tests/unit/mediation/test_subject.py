@@ -7,12 +7,14 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 
 from lmx_files.errors import UserError
 from lmx_files.runs.folders import read_run
 from lmx_models.harness.asking import arguments_of
 from lmx_models.records.fingerprint import model_identity
 from lmx_models.zoo import catalogue
+from lmx_probes import models
 from lmx_probes.mediation import study
 from lmx_probes.mediation.subject import Subject, subject_of
 from lmx_probes.models import weights_of
@@ -90,3 +92,23 @@ def test_other_weights_under_the_same_name_are_another_study(tmp_path):
     about = json.loads((tmp_path / "out" / "mediation_study.json").read_text())
     assert about["weights_identity"].startswith("sha256:")
     assert about["model"] == str(folder)
+
+
+@pytest.mark.parametrize(
+    ("cuda", "mps", "asked", "device"),
+    [
+        (True, False, None, "cuda"), (False, True, None, "cpu"), (False, True, "mps", "mps"),
+        (False, False, "cuda:1", "cpu"), (True, False, "cpu", "cpu"),
+    ],
+)  # fmt: skip
+def test_probes_are_put_where_sums_in_float64_can_be_made(cuda, mps, asked, device, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
+    placed = []
+    monkeypatch.setattr(models, "load_model", lambda *given: placed.append(str(given[3])) or (_Plain(), None))
+    weights_of("tiny-base", device=asked)
+    assert placed == [device]
+
+
+class _Plain:
+    config = None
