@@ -4,7 +4,7 @@
 
 Measures all cells exactly, as the command does by default (both directions), then screens and measures only the chosen
 cells. Recall is of the top 5 %, by exact noising effect, of the cells that can be concluded from: those by construction
-and controls are neither ranked nor counted, nor is the residual stream of the word that differs, which is always
+and controls are neither ranked nor counted, nor is the residual stream of the word that differs where it is always
 measured. Cost is processor time of the screen and of the chosen cells' measurement together, of the time of all
 cells.
 """
@@ -22,7 +22,7 @@ import pandas as pd
 from lmx_analysis.mediation.cells import cells_of
 from lmx_files.runs.folders import read_run
 from lmx_models.harness.asking import arguments_of
-from lmx_probes.mediation.measure import CHUNK, OWN, Grid, Meter, captured, chunk_effects, chunk_pairs
+from lmx_probes.mediation.measure import CHUNK, Grid, Meter, captured, chunk_effects, chunk_pairs
 from lmx_probes.mediation.screen import screen, screened
 from lmx_probes.mediation.study import Options, Study, grid_of, load_patcher, prepare
 from lmx_probes.mediation.subject import subject_of
@@ -53,8 +53,8 @@ def main() -> None:
     effects, pairs, exact = measured(study, grid, study.trials)
     cells = cells_of(effects, pairs, patcher.sites.layers, asked=grid.components)
     size = np.abs(cells.shares("nie"))
-    forced = (cells.index["component"] == "residual") & (cells.index["role"] == OWN)
-    free = np.array([not mark for mark in cells.marks]) & ~forced.to_numpy()
+    keys = [tuple(cell) for cell in cells.index.to_numpy().tolist()]
+    free = np.array([not mark and key not in estimates.own for key, mark in zip(keys, cells.marks, strict=True)])
     ranked = [tuple(cell) for cell in cells.index[free].iloc[np.argsort(-size[free])].to_numpy().tolist()]
     top = set(ranked[: max(1, round(0.05 * len(ranked)))])
     print(

@@ -28,6 +28,8 @@ PAIRS = 32
 """Trials that are enough to rank cells."""
 FEW = 8
 """Trials that are enough to see up to which layer nothing has left the word that differs."""
+NEAR = 2
+"""Layers below and above the end of these in which the word is measured in any case: all pairs may see it elsewhere."""
 UNMIXED = 0.95
 """As in `lmx_analysis.mediation.cells`, which marks cells by exact effects of all pairs; here it saves their room."""
 
@@ -38,10 +40,12 @@ class Screen:
 
     Attributes:
         shares: estimated shares of the total effect. ranked: the cells that may be concluded from.
+        own: of the word that differs, cells that tell which others are 1 by construction; measured in any case.
     """
 
     shares: dict[Key, float]
     ranked: tuple[Key, ...]
+    own: frozenset[Key]
 
 
 def screen(
@@ -67,8 +71,12 @@ def screen(
             sums[key] = sums.get(key, 0.0) + value
     shares = {key: value / total if total else 0.0 for key, value in sums.items()}
     unmixed = _unmixed(patcher, moving[:FEW], grid, answers)
-    ranked = tuple(key for key in shares if _tells(key, unmixed, patcher.sites.layers))
-    return Screen(shares, ranked)
+    layers = sorted(grid.layers)
+    end = sum(layer <= unmixed for layer in layers)
+    near = layers[max(0, end - NEAR) : end + NEAR]
+    own = frozenset(key for key in shares if key[0] == "residual" and key[3] == OWN and key[1] in near)
+    ranked = tuple(key for key in shares if key not in own and _tells(key, unmixed, patcher.sites.layers))
+    return Screen(shares, ranked, own)
 
 
 def read_by_screen(trials: Sequence[Trial]) -> list[Trial]:
@@ -81,36 +89,37 @@ def _tells(key: Key, unmixed: int, layers: int) -> bool:
     component, layer, _, role = key
     if role in OF_RESIDUAL or (component, layer, role) == ("residual", layers - 1, "cue"):
         return False
-    return role != OWN or (component != "residual" and layer > unmixed)
+    return role != OWN or layer > unmixed
 
 
 def _unmixed(patcher: Patcher, trials: Sequence[Trial], grid: Grid, answers: Answers) -> int:
     """Return the last layer up to which the word that differs carries the whole effect by itself, by exact patches."""
-    last, meter = -1, Meter(answers)
     if OWN not in grid.roles or not trials:
-        return last
-    runs = captured(patcher, trials, ())
-    for layer in sorted(grid.layers):
-        own = replace(grid, components=("residual",), layers=(layer,), roles=(OWN,), chosen=None)
+        return -1
+    runs, meter, layers = captured(patcher, trials, ()), Meter(answers), sorted(grid.layers)
+    below, above = -1, len(layers)
+    while above - below > 1:  # what has left the word is not called back
+        middle = (below + above) // 2
+        own = replace(grid, components=("residual",), layers=(layers[middle],), roles=(OWN,), chosen=None)
         effects = chunk_effects(patcher, trials, runs, own, meter)
         te, nie, nde = (sum(effects[name]) for name in ("te", "nie", "nde"))
-        if not te or not nie / te >= UNMIXED or (grid.both and nde / te > 1 - UNMIXED):
-            break
-        last = layer
-    return last
+        if te and nie / te >= UNMIXED and not (grid.both and nde / te > 1 - UNMIXED):
+            below = middle
+        else:
+            above = middle
+    return layers[below] if below >= 0 else -1
 
 
 def chosen(found: Screen, share: float) -> frozenset[Key]:
     """Return the cells with the largest estimates, `share` of those that may be concluded from.
 
-    The residual stream of the word that differs comes on top: it tells which cells are 1 by construction. Where nothing
-    can be ranked, all cells are chosen.
+    The residual stream of the word that differs comes on top, about where something begins to leave it: it tells which
+    cells are 1 by construction. Where nothing can be ranked, all cells are chosen.
     """
     if not found.ranked:
         return frozenset(found.shares)
     ranked = sorted(found.ranked, key=lambda key: -abs(found.shares[key]))
-    own = {key for key in found.shares if key[0] == "residual" and key[3] == OWN}
-    return frozenset(ranked[: max(1, round(share * len(ranked)))]) | own
+    return frozenset(ranked[: max(1, round(share * len(ranked)))]) | found.own
 
 
 def screened(grid: Grid, found: Screen, share: float) -> Grid:
