@@ -21,7 +21,7 @@ $(STAMP): pyproject.toml constraints.txt
 # Test processes at once, each with one thread of torch's.
 JOBS ?= 2
 
-# The suite; seven minutes on two cores. The tests of a file stay together, for they share what the file has set up.
+# The tests of each change; seven minutes on two cores. The tests of a file stay together, for they share what the file has set up.
 test: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m 'not full'
 

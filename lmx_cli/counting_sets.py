@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from lmx_cli.output import tracked
 from lmx_files.errors import UserError, unknown
 from lmx_files.safety import terminal
 from lmx_files.values import whole_numbers
@@ -261,12 +263,4 @@ def _formats(text: str) -> tuple[str, ...]:
     return chosen
 
 
-def _track(items: Sequence[Any], what: str = "asking") -> Iterable[Any]:
-    """Yield the items under a progress bar on stderr, which is not drawn where stderr is no terminal."""
-    from rich.progress import track
-
-    yield from track(items, what, console=terminal.console(stderr=True), transient=True)
-
-
-def _dealt(items: Sequence[Any]) -> Iterable[Any]:
-    return _track(items, "dealing words")
+_track, _dealt = partial(tracked, what="asking"), partial(tracked, what="dealing words")

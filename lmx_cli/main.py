@@ -10,8 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from lmx_cli import counting, data, guide, listing, models, new, plugins, run, sweep
-from lmx_cli.analyses import compare, entropy, guided, mediate, perfpred, report
-from lmx_cli.rescore import command
+from lmx_cli.analyses import compare, entropy, guided, mediate, perfpred, report, rescore
 from lmx_files.errors import UserError, unknown
 from lmx_files.safety import children, terminal
 from lmx_plugins.guards import error_line, install_excepthook, wants_traceback
@@ -43,7 +42,7 @@ app.command(
 app.command("plugins")(plugins.plugins)
 app.command("ls")(listing.ls)
 app.command("compare")(compare.compare)
-app.command("rescore")(command.rescore)
+app.command("rescore")(rescore.rescore)
 app.command("report")(report.report)
 app.command("guided-curve")(guided.guided_curve)
 app.command("guided-export")(guided.guided_export)

@@ -15,23 +15,25 @@ from typing import IO, Any
 from lmx_files.errors import UserError
 from lmx_files.reading import LONGEST_NAME, is_plain_name, reason
 
+ANYBODY, OWNER = 0o666, 0o600
 SHORT = 40
 """Characters of a file's name that its draft bears, so that a long name leaves room for the rest."""
 
 
 @contextlib.contextmanager
-def replacing(path: Path, binary: bool = False, sync: bool = False) -> Iterator[IO[Any]]:
+def replacing(path: Path, binary: bool = False, sync: bool = False, mode: int = ANYBODY) -> Iterator[IO[Any]]:
     """Yield a file whose content takes the place of `path` at the end, and is thrown away if the block raises.
 
     Half a surrogate pair, which no encoding has, is written as its escape; inside JSON that is the same text.
 
     Args:
         sync: the content is on the disk before it takes its place, so that a machine that stops leaves no empty file.
+        mode: who may read and write it, less the umask; `OWNER` for what only the owner may see.
 
     Raises:
         OSError: the file cannot be written; the old one is unchanged.
     """
-    draft, descriptor = _create_beside(path)
+    draft, descriptor = _create_beside(path, mode)
     try:
         kind: dict[str, Any] = {} if binary else {"encoding": "utf-8", "errors": "backslashreplace", "newline": "\n"}
         with os.fdopen(descriptor, "wb" if binary else "w", **kind) as file:
@@ -44,9 +46,9 @@ def replacing(path: Path, binary: bool = False, sync: bool = False) -> Iterator[
         draft.unlink(missing_ok=True)
 
 
-def write(path: Path, content: str | bytes, sync: bool = False) -> None:
+def write(path: Path, content: str | bytes, sync: bool = False, mode: int = ANYBODY) -> None:
     """Write a whole file; see `replacing`."""
-    with replacing(path, isinstance(content, bytes), sync) as file:
+    with replacing(path, isinstance(content, bytes), sync, mode) as file:
         file.write(content)
 
 
@@ -78,9 +80,9 @@ def write_files(folder: Path, files: Mapping[str, str | bytes], option: str = "-
             draft.unlink(missing_ok=True)
 
 
-def _create_beside(path: Path) -> tuple[Path, int]:
-    """Create an empty file in the folder of `path`, never one that is there, with the mode of any new file."""
+def _create_beside(path: Path, mode: int = ANYBODY) -> tuple[Path, int]:
+    """Create an empty file in the folder of `path`, never one that is there."""
     while True:
         draft = path.with_name(f".{path.name[:SHORT]}.{secrets.token_hex(4)}.part")
         with contextlib.suppress(FileExistsError):
-            return draft, os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+            return draft, os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)

@@ -25,6 +25,11 @@ def sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
+def sha256_of_bytes(raw: bytes) -> str:
+    """Return the SHA-256 of bytes."""
+    return hashlib.sha256(raw).hexdigest()
+
+
 def sha256_of_text(text: str) -> str:
     """Return the SHA-256 of a text in UTF-8; half a surrogate pair counts as its three bytes."""
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    return sha256_of_bytes(text.encode("utf-8", "surrogatepass"))

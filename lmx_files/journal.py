@@ -7,7 +7,6 @@ share a folder: each appends to a file of its own, held by a lock, and reads all
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import logging
 import os
@@ -21,6 +20,7 @@ from filelock import FileLock, Timeout
 
 from lmx_files import opening
 from lmx_files.errors import UserError
+from lmx_files.hashing import sha256_of_bytes, sha256_of_text
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ LINE = re.compile(rb'\{"sha256":"([0-9a-f]{64})","key":"([0-9a-f]{64})","value":
 def key_of(what: Any) -> str:
     """Return the key of a description: the SHA-256 of its canonical JSON."""
     text = json.dumps(what, sort_keys=True, separators=(",", ":"), default=str)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return sha256_of_text(text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ class Journal(Mapping[str, Any]):
     def add(self, key: str, value: Any) -> None:
         """Append one finished request. It survives the death of the process now, that of the machine after `sync`."""
         text = json.dumps(value, separators=(",", ":")).encode()
-        checksum = hashlib.sha256(key.encode() + text).hexdigest()
+        checksum = sha256_of_bytes(key.encode() + text)
         line = b'{"sha256":"%s","key":"%s","value":%s}\n' % (checksum.encode(), key.encode(), text)
         assert self._file is not None
         with _explained(self.folder, "write"):
@@ -188,7 +188,7 @@ class Journal(Mapping[str, Any]):
 
     def _parsed(self, line: bytes, path: Path, where: str) -> tuple[str, bytes]:
         match = LINE.fullmatch(line)
-        if match is None or hashlib.sha256(match[2] + match[3]).hexdigest().encode() != match[1]:
+        if match is None or sha256_of_bytes(match[2] + match[3]).encode() != match[1]:
             raise UserError(
                 f"{path}{where}: a damaged line (its checksum does not fit). Restore the file, or delete that line "
                 "and its text is written again"

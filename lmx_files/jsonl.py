@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
-from lmx_files import atomic
+from lmx_files import atomic, opening
 from lmx_files.errors import UserError
 from lmx_files.reading import open_following_links, reason
 
@@ -160,3 +161,54 @@ def _is_deep(value: Any) -> bool:
         inner = (outer.values() if isinstance(outer, dict) else outer for outer in level)
         level = [each for values in inner for each in values if isinstance(each, (dict, list))]
     return bool(level)
+
+
+class Appender:
+    """Appends objects to a file of JSON lines, one at a time, each whole or not there.
+
+    A line that an earlier, killed process left unfinished is cut off first; a disk that is full leaves none.
+
+    Args:
+        beginning: how each line begins, e.g. ``{"task": ``. holds: what else is in each; both tell ours from others.
+        what: the file's kind, for messages.
+
+    Raises:
+        UserError: the file holds something else, and is left as it is. OSError: it cannot be opened.
+    """
+
+    def __init__(self, path: Path, beginning: str, what: str, holds: str = "") -> None:
+        start, inside = beginning.encode(), holds.encode()
+        descriptor = opening.open_after_last_line(
+            path,
+            lambda whole: whole.startswith(start) and inside in whole,
+            lambda torn: torn.startswith(start) or (len(torn) > 1 and start.startswith(torn)),
+            what,
+        )
+        self._file = os.fdopen(descriptor, "ab", buffering=0)
+
+    def __enter__(self) -> Appender:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def add(self, value: Any, sync: bool = True) -> None:
+        """Append one object, on the disk when this returns if `sync`; raises `OSError`, and then nothing is appended.
+
+        Half a surrogate pair, which UTF-8 does not have, is written as its escape, which is the same in JSON.
+        """
+        text = line(value).encode("utf-8", "backslashreplace")
+        offset = self._file.seek(0, os.SEEK_END)
+        try:
+            written = 0
+            while written < len(text):
+                written += self._file.write(text[written:])
+        except OSError:
+            self._file.truncate(offset)
+            raise
+        if sync:
+            os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()

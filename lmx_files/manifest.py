@@ -1,4 +1,4 @@
-"""The manifest of a run: what a reader needs to believe its numbers, and to make them again."""
+"""The manifest of a run or an analysis: what a reader needs to believe its numbers, and to make them again."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import os
 import platform
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,8 @@ PACKAGES = ("lmx-eval", "lm_eval", "torch", "transformers", "datasets", "acceler
 # Variables that change what a run does; never one that may hold a secret.
 VARIABLES = "CUDA_VISIBLE_DEVICES OMP_NUM_THREADS OMP_WAIT_POLICY GOMP_SPINCOUNT KMP_BLOCKTIME"
 VARIABLES += " HF_HUB_OFFLINE LMX_CACHE SLURM_JOB_ID SLURM_ARRAY_TASK_ID WORLD_SIZE"
+ANALYSES = ("lmx-eval", "numpy", "pandas", "pyarrow", "scipy", "statsmodels")
+"""What the numbers of an analysis of files depend on."""
 
 
 def describe(
@@ -60,13 +62,49 @@ def describe(
 
 def versions() -> dict[str, str]:
     """Return the versions of Python and of the packages that a result depends on."""
+    return versions_of(PACKAGES)
+
+
+def versions_of(packages: Sequence[str]) -> dict[str, str]:
+    """Return the versions of Python and of those packages that are installed."""
     found = {"python": platform.python_version()}
-    for name in PACKAGES:
+    for name in packages:
         try:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
     return found
+
+
+def of_analysis(
+    inputs: Mapping[str, str] | Iterable[Path],
+    settings: Mapping[str, Any],
+    seeds: Mapping[str, Any] | None = None,
+    packages: Sequence[str] = ANALYSES,
+) -> dict[str, Any]:
+    """Return what a reader needs to believe an analysis of files, and to make it again.
+
+    Args:
+        inputs: the files that were read, or their hashes by path, see `hashes`.
+        settings: all that the numbers depend on beside the files; secrets are left out.
+        seeds: of random draws, by what they are for. packages: that the numbers depend on.
+
+    Raises:
+        UserError: an input cannot be read.
+    """
+    return {
+        "inputs": dict(inputs) if isinstance(inputs, Mapping) else hashes(inputs),
+        "settings": secrets.redact(dict(settings)),
+        "seeds": dict(seeds or {}),
+        "versions": versions_of(packages),
+        "git": git_state(Path.cwd()),
+        "machine": machine(),
+    }
+
+
+def hashes(paths: Iterable[Path]) -> dict[str, str]:
+    """Return the SHA-256 of each file, by its path."""
+    return {str(path): sha256(path) for path in paths}
 
 
 def git_state(folder: Path) -> dict[str, Any] | None:

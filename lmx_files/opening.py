@@ -59,25 +59,6 @@ def read_bytes(path: str | Path, most: int = 1 << 28) -> bytes:
     return content
 
 
-def create_new(path: str | Path, mode: int = 0o666) -> int:
-    """Return a descriptor of a new file for writing; whatever bears its name already is a `FileExistsError`."""
-    return open_regular(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-
-
-def write_private(path: str | Path, text: str, mode: int = 0o600) -> None:
-    """Put a text file, for its owner alone, in place in one step and on the disk; raises `OSError`."""
-    path = Path(path)
-    draft = path.with_name(f".{path.name}.{os.urandom(4).hex()}.part")
-    try:
-        with os.fdopen(create_new(draft, mode), "w", encoding="utf-8", errors="backslashreplace") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(draft, path)
-    finally:
-        draft.unlink(missing_ok=True)
-
-
 def open_log(path: str | Path, mode: int = 0o600) -> IO[bytes]:
     """Open a log for appending, made for its owner alone; raises as `open_regular` does."""
     return os.fdopen(open_regular(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, mode), "ab", buffering=0)
@@ -90,8 +71,8 @@ def open_after_last_line(
 
     Args:
         is_ours: whether a whole line is one of ours; asked of the first, and of the last before an unfinished one.
-        began: whether an unfinished line was surely begun by us; after one of ours, zeros are ours too, which a file
-            system may leave when the power fails.
+        began: whether an unfinished line was surely begun by us; after one of ours its first byte is too, and zeros,
+            which a file system may leave when the power fails.
         what: the kind of file, for messages.
 
     Raises:
@@ -102,11 +83,11 @@ def open_after_last_line(
         size = os.fstat(descriptor).st_size
         first, last, end = _lines(descriptor)
         torn = os.pread(descriptor, min(size - end, 4096), end)
-        zeros = bool(last) and not torn.strip(b"\0")
+        rest = bool(last) and (not torn.strip(b"\0") or torn == last[:1])
         if (
             (first and not is_ours(first))
             or (torn and last and not is_ours(last))
-            or (torn and not (began(torn) or zeros))
+            or (torn and not (began(torn) or rest))
         ):
             raise UserError(f"{path} holds something else than {what}, and is left as it is. {_MEND}")
         if torn:

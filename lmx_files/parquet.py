@@ -6,18 +6,22 @@ it. Equal tables give equal bytes (one version of pyarrow): no time, name or ord
 
 from __future__ import annotations
 
+import io
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lmx_files import atomic
+from lmx_files import atomic, jsonl
 from lmx_files.errors import UserError
-from lmx_files.reading import reason
+from lmx_files.reading import open_following_links, reason
 
 if TYPE_CHECKING:
+    import pandas as pd
     import pyarrow as pa
 
+PLAN = "plan.json"
 _PART = re.compile(r"^part-(\d{5,})\.parquet$")
 
 
@@ -53,6 +57,18 @@ def read(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
     return _read(path, columns)
 
 
+def encoded(frame: pd.DataFrame) -> bytes:
+    """Return a table of pandas as the bytes of a Parquet file, without its index."""
+    buffer = io.BytesIO()
+    frame.to_parquet(buffer, index=False)
+    return buffer.getvalue()
+
+
+def frame(path: Path) -> pd.DataFrame:
+    """Read a file, or all parts of a folder in order, as a table of pandas; errors as for `read`."""
+    return read(path).to_pandas()
+
+
 class Parts:
     """The parts of a data set that is being written.
 
@@ -81,6 +97,52 @@ class Parts:
         write(self.path(number), pa.Table.from_arrays(arrays, schema=self.schema))
 
 
+def planned(folder: Path, plan: Mapping[str, Any], option: str = "-o") -> dict[str, Any] | None:
+    """Return what `begin` wrote of the parts in a folder; None where it wrote nothing.
+
+    Drafts that a killed attempt left are removed.
+
+    Args:
+        plan: all that the parts depend on. option: names the folder on the command line, for the message.
+
+    Raises:
+        UserError: the folder holds parts of another plan.
+    """
+    path = folder / PLAN
+    if not path.is_file():
+        return None
+    known = jsonl.read_object(path)
+    if changed := [name for name, value in _plain(plan).items() if known.get(name) != value]:
+        raise UserError(
+            f"{folder} holds parts of another measurement ({', '.join(changed)} differ): name another folder with "
+            f"{option}, or remove that one"
+        )
+    for draft in folder.glob(".*.part"):
+        draft.unlink(missing_ok=True)
+    return known
+
+
+def begin(folder: Path, plan: Mapping[str, Any], fresh: Mapping[str, Any], option: str = "-o") -> dict[str, Any]:
+    """Write down the plan of parts before the first of them, with what is `fresh` at that time; return both.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    whole = {**_plain(plan), **_plain(fresh)}
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        atomic.write(folder / PLAN, json.dumps(whole, indent=2, ensure_ascii=False) + "\n", sync=True)
+    except OSError as error:
+        raise UserError(f"cannot write into {folder}: {reason(error)}. Choose another one with {option}") from error
+    return whole
+
+
+def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return values as they are when they are read again."""
+    plain: dict[str, Any] = json.loads(json.dumps(dict(values)))
+    return plain
+
+
 def _array(values: Any, kind: Any) -> Any:
     import pyarrow as pa
 
@@ -107,7 +169,7 @@ def _read(path: Path, columns: Sequence[str] | None) -> pa.Table:
     import pyarrow.parquet as pq
 
     try:
-        with path.open("rb") as file:
+        with open_following_links(path) as file:
             found = pq.ParquetFile(file)
             missing = [name for name in columns or () if name not in found.schema_arrow.names]
             if missing:

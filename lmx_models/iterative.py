@@ -78,7 +78,8 @@ class IterativeLM(StagedLM):
     ) -> None:
         self.inner, self._method = inner, method_named(inner, "inner method")
         self._refuse_models_of_others(kwargs)
-        self.models_named = named = others_named(self._method, kwargs, f"inner={inner}")
+        said: list[str] = []
+        self.models_named = named = others_named(self._method, kwargs, f"inner={inner}", pretrained, said)
         self.prompts = _prompts(prompts)
         # Here these depend on `inner`.
         self.configs = (IterativeConfig, *self._method.settings, *self._method.run_settings)  # type: ignore[misc]
@@ -86,6 +87,7 @@ class IterativeLM(StagedLM):
         self.models_in_flight = len(self._method.roles)  # type: ignore[misc]  # as for the method alone
         found = {role: catalogue.resolve(name) for role, name in named.items()}
         super().__init__(pretrained=pretrained, **self._method.fields(kwargs))
+        self.notes += said
         self_check = read_bool("self_check", kwargs.get("self_check", True))
         self.weights = load_others(self, self._method, named, found, self_check)
         self.weights[self._method.roles[0]] = self.main
@@ -112,6 +114,10 @@ class IterativeLM(StagedLM):
     def stage_method(self, stage: str) -> Method:
         """The inner method, for every stage."""
         return self._method
+
+    def uses(self, values: Mapping[str, Any]) -> list[tuple[str, Method, Mapping[str, Any]]]:
+        """The inner method with the settings of the answer; the critic's differ in temperature alone."""
+        return [(self.inner, self._method, values)]
 
     def source_ids(self) -> frozenset[int]:
         """Return the ids that end a text."""

@@ -48,7 +48,7 @@ def opened(
     """Load ``--model METHOD`` and let go of it at the end; what is yielded writes a list of texts, all scores recorded.
 
     Args:
-        model: the model that writes; of methods whose arguments name all models (hybrid) it is only a name.
+        model: the model that writes; where other arguments name all models (hybrid) it is only a name.
         arguments: as in ``--model_args``.
 
     Raises:
@@ -56,13 +56,13 @@ def opened(
     """
     made = _class_of(method)
     given = {"device": device, "dtype": dtype, "batch_size": rows, "seed": seed, "record": "all", **arguments}
-    if method != "hybrid":  # whose graph names its models
+    if made.takes_pretrained:
         given = {"pretrained": model, **given}
     if given["device"] is None:
         del given["device"]
     lm = [made(**given)]
-    if method == "hybrid" and lm[0]._asked_name != model:
-        raise UserError(f"{model} does not write the answers of this graph, {lm[0]._asked_name} does: name that one")
+    if not made.takes_pretrained and lm[0].writer_name != model:
+        raise UserError(f"{model} does not write the answers of this graph, {lm[0].writer_name} does: name that one")
 
     def write(asked: Sequence[Asked]) -> list[Written]:
         prompts = [lm[0].prompt_tokens(each.prompt) for each in asked]

@@ -193,8 +193,7 @@ class Pass:
                     self.model.copy(source, row, parent.end)
         self.held[row] = parent if node.is_leaf else node
         self.row_of[node] = row
-        self.model._row[node] = row
-        self.model.cache.lengths[row] = node.begin
+        self.model.place(node, row, node.begin)
         return True
 
     def _holds(self, row: int, node: Node) -> bool:
@@ -205,7 +204,7 @@ class Pass:
 
     def _close(self, node: Node) -> None:
         self.row_of.pop(node)
-        self.model._row.pop(node)
+        self.model.forget(node)
 
     def _release(self, node: Node) -> None:
         """Free the row of a leaf, and forget the states of shared nodes of which it was the last."""

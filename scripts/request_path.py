@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 COLLECTED = ("_collect_results", "consolidate_results")  # of lm_eval 0.4.13, and before
-PACKAGES = ("lmx_analysis", "lmx_cli", "lmx_files", "lmx_metrics", "lmx_models", "lmx_plugins", "lmx_runs", "lmx_tasks")
+ROOMS = "analysis cli files metrics models plugins predictors probes runs tasks"
+PACKAGES = tuple(f"lmx_{room}" for room in ROOMS.split())
 RUN: dict[str, Any] = {
     "model": "guided",
     "model_args": "pretrained=tiny-base,oracle=tiny-oracle",

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.metadata
-import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -13,10 +11,10 @@ from rich.table import Table
 from lmx_analysis.compare.comparison import Comparison
 from lmx_analysis.compare.scores import ARROWS, Score, ScoreRow
 from lmx_analysis.compare.testing import Difference
-from lmx_analysis.tables import csv_text, json_text, number, p_value, sha256, table
+from lmx_analysis.tables import csv_text, json_text, number, p_value, table
+from lmx_files import manifest
 from lmx_files.runs.folders import Run
-
-PACKAGES = ("lmx-eval", "numpy", "scipy", "statsmodels")
+from lmx_files.safety import secrets
 
 
 def score_table(comparison: Comparison) -> Table:
@@ -103,19 +101,18 @@ def difference_records(comparison: Comparison) -> list[dict[str, Any]]:
 
 def document(comparison: Comparison) -> dict[str, Any]:
     """Return everything: settings, versions, the files and their hashes, notes, scores and differences."""
+    runs = [run for arm in comparison.arms.values() for run in arm]
+    hashes = manifest.hashes(path for run in runs for path in (run.file, *run.sample_files.values()))
+    settings = {
+        **asdict(comparison.options),
+        "confidence": 0.95,
+        "corrections": "Holm, and Westfall and Young's step-down max-T, over the selected rows of differences",
+        "resamples_drawn": comparison.resamples,
+    }
     return {
         "reference": comparison.reference,
-        "runs": {name: _arm(runs) for name, runs in comparison.arms.items()},
-        "settings": {
-            **asdict(comparison.options),
-            "confidence": 0.95,
-            "corrections": "Holm, and Westfall and Young's step-down max-T, over the selected rows of differences",
-            "resamples_drawn": comparison.resamples,
-        },
-        "versions": {
-            "python": platform.python_version(),
-            **{name: importlib.metadata.version(name) for name in PACKAGES},
-        },
+        "runs": {name: _arm(arm, hashes) for name, arm in comparison.arms.items()},
+        **manifest.of_analysis(hashes, settings, {"sign flips": comparison.options.seed}),
         "notes": comparison.notes,
         "scores": score_records(comparison),
         "differences": difference_records(comparison),
@@ -131,18 +128,19 @@ def files(comparison: Comparison) -> dict[str, str]:
     }
 
 
-def _arm(runs: Sequence[Run]) -> dict[str, Any]:
+def _arm(runs: Sequence[Run], hashes: Mapping[str, str]) -> dict[str, Any]:
     """Return what a column was read from; of several seeds the first, and all of them under ``seeds``."""
-    return _run(runs[0]) | ({"seeds": [_run(run) for run in runs]} if len(runs) > 1 else {})
+    each = [_run(run, hashes) for run in runs]
+    return each[0] | ({"seeds": each} if len(runs) > 1 else {})
 
 
-def _run(run: Run) -> dict[str, Any]:
+def _run(run: Run, hashes: Mapping[str, str]) -> dict[str, Any]:
     return {
         "file": str(run.file),
-        "sha256": sha256(run.file),
-        "samples": {task: {"file": str(path), "sha256": sha256(path)} for task, path in run.sample_files.items()},
+        "sha256": hashes[str(run.file)],
+        "samples": {task: {"file": str(path), "sha256": hashes[str(path)]} for task, path in run.sample_files.items()},
         "model": run.model,
-        "model_args": run.results.get("config", {}).get("model_args"),
+        "model_args": secrets.redact(run.results.get("config", {}).get("model_args"), "model_args"),
         "lm_eval_version": run.results.get("lm_eval_version"),
     }
 

@@ -19,20 +19,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 from lmx_analysis.guided.runs import GuidedText, guided_texts, settings_of
-from lmx_files import jsonl
-from lmx_files.errors import UserError
 from lmx_files.runs.folders import Run
 from lmx_metrics.counting import parse_count
 from lmx_metrics.math.notation.answer import extract
 
-FIELDS = (
-    "c", "k", "base_model_id", "oracle_model_id", "prompt", "result", "ground_truth", "parsed_answer",
-    "interleaved_outputs", "cheat_positions", "total_tokens_generated",
-)  # fmt: skip
 LOGGED = ("parsed_answer", "parsed", "answer", "prediction")
 """Names under which a task may log what it read, the likeliest first."""
 # How tasks of ours read an answer that they do not log; by the beginning of the task's name.
@@ -97,15 +90,6 @@ def records(
             settings = settings_of(run, task)
             for text in guided_texts(run, task, filter_name, notes):
                 yield record(text, settings)
-
-
-def read_export(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield the lines of an exported file; a line that lacks a field is an error that names it."""
-    for number, line in enumerate(jsonl.read(path, "an exported file"), 1):
-        missing = [name for name in FIELDS if name not in line]
-        if missing:
-            raise UserError(f"{path}, answer {number}: no {', '.join(missing)}; is it made by `lmx guided-export`?")
-        yield line
 
 
 def whole(value: float) -> int | str:

@@ -8,8 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from lmx_analysis.guided.runs import choose_metric, choose_tasks, find_guided_runs
 from lmx_analysis.guided_curve import intervals, lines
 from lmx_analysis.guided_curve.design import Design
@@ -19,6 +17,7 @@ from lmx_analysis.guided_curve.measure import CONTROL, Measurement, control_of, 
 from lmx_analysis.guided_curve.model import Chosen, Curve, Line, Options, Point
 from lmx_analysis.guided_curve.notes import caveats, of_control, of_ends
 from lmx_analysis.guided_curve.settings import random_setting
+from lmx_analysis.stats.clusters import numbered
 from lmx_analysis.stats.linear import Linear
 from lmx_files.errors import UserError, unknown
 
@@ -176,7 +175,7 @@ def _choose(curve: Curve, data: Data, labels: Sequence[tuple[str, str]]) -> Chos
         part = replace(
             data,
             groups=[replace(group, cells=group.cells.of(mask)) for group in data.groups],
-            clusters=np.unique(data.clusters[mask], return_inverse=True)[1].astype(np.intp),
+            clusters=numbered(data.clusters[mask].tolist()),
         )
         sides.append(_measured(part, labels, _design(part, curve.options), curve.options))
     sign = -1.0 if curve.higher is False else 1.0

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import math
-import platform
 from dataclasses import asdict
 from typing import Any
 
@@ -15,9 +13,9 @@ from lmx_analysis.guided_curve.intervals import Estimate
 from lmx_analysis.guided_curve.measure import CONTROL
 from lmx_analysis.guided_curve.model import Curve, Point
 from lmx_analysis.stats.intervals import LEVEL
-from lmx_analysis.tables import csv_text, json_text, number, sha256, table
+from lmx_analysis.tables import csv_text, json_text, number, table
+from lmx_files import manifest
 
-PACKAGES = ("lmx-eval", "numpy")
 NOTHING = Estimate(math.nan)
 METHODS = "t over documents; ratios: Fieller; together: max |t| of a multivariate t"
 
@@ -78,35 +76,27 @@ def files(curve: Curve, plots: bool) -> dict[str, str | bytes]:
 
 def document(curve: Curve) -> dict[str, Any]:
     """Return everything: settings, versions, the files read and their hashes, notes, points and areas."""
+    read = {
+        run.file: [run.file, *(run.sample_files[t] for t in curve.tasks if t in run.sample_files), *run.trace_files()]
+        for run in curve.runs
+    }
+    hashes = manifest.hashes(path for paths in read.values() for path in paths)
+    settings = {**asdict(curve.options), "confidence": LEVEL, "intervals": METHODS}
     return {
         "tasks": curve.tasks,
         "metric": curve.metric,
         "documents": curve.documents,
         "clusters": curve.clusters,
-        "settings": {**asdict(curve.options), "confidence": LEVEL, "intervals": METHODS},
+        **manifest.of_analysis(hashes, settings, {"draws": curve.options.seed}),
         "points": [_record(p) | {"seeds": p.group.seeds, "all": _for_json(p.group.settings)} for p in curve.points],
         "areas": _areas(curve),
         "simultaneous": curve.simultaneous,
         "chosen": None if curve.chosen is None else asdict(curve.chosen),
         "notes": curve.notes,
         "runs": [
-            {
-                "results": str(run.file),
-                "sha256": {
-                    path.name: sha256(path)
-                    for path in (
-                        run.file,
-                        *(run.sample_files[t] for t in curve.tasks if t in run.sample_files),
-                        *run.trace_files(),
-                    )
-                },
-            }
-            for run in curve.runs
+            {"results": str(file), "sha256": {path.name: hashes[str(path)] for path in paths}}
+            for file, paths in read.items()
         ],
-        "versions": {
-            "python": platform.python_version(),
-            **{name: importlib.metadata.version(name) for name in PACKAGES},
-        },
     }
 
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import io
-import json
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from lmx_analysis.guided_stats.statistics import Options, Statistics
+from lmx_files import jsonl, parquet
 from lmx_files.errors import UserError
-from lmx_files.reading import is_regular, open_following_links
+from lmx_files.reading import is_regular
 
 ROWS, TEXTS, ANSWERS, MANIFEST = (
     "consultations.parquet",
@@ -36,7 +35,7 @@ def measured_files(found: Statistics) -> dict[str, bytes]:
         }
         for (task, doc_id), (run, repeat) in keys
     ]
-    return {ROWS: _parquet(pd.DataFrame(found.rows)), TEXTS: _parquet(pd.DataFrame(texts))}
+    return {ROWS: parquet.encoded(pd.DataFrame(found.rows)), TEXTS: parquet.encoded(pd.DataFrame(texts))}
 
 
 def is_measured(folder: Path) -> bool:
@@ -51,19 +50,19 @@ def read_measured(folder: Path) -> Statistics:
         UserError: the files are not what it wrote, or are of a version that kept no texts.
     """
     try:
-        with open_following_links(folder / MANIFEST) as file:
-            manifest = json.loads(file.read())
+        manifest = jsonl.read_object(folder / MANIFEST)
         rows, texts = (_table(folder / name, columns) for name, columns in ((ROWS, _OF_ROWS), (TEXTS, _OF_TEXTS)))
-        with open_following_links(folder / ANSWERS) as file:
-            answers = [json.loads(line) for line in file if line.strip()]
+        answers = list(jsonl.read(folder / ANSWERS, "what lmx guided-stats wrote"))
         settings = {name: manifest["settings"].get(name) for name in Options.__dataclass_fields__}
         found = Statistics(
             Options(**settings), [], list(manifest["tasks"]), str(manifest["metric"]), dict(manifest["base"]),
-            answers=answers, notes=list(manifest["notes"]), inputs=list(manifest["inputs"]),
+            answers=answers, notes=list(manifest["notes"]), inputs=_hashes(manifest["inputs"]),
+            measured_with=dict(manifest.get("measured_with") or manifest["versions"]),
         )  # fmt: skip
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (UserError, ValueError, KeyError, TypeError, AttributeError) as error:
+        why = str(error) if isinstance(error, UserError) else f"{error!r:.200}"
         raise UserError(
-            f"{folder} does not hold what lmx guided-stats measured ({error!r:.200}): measure the runs again"
+            f"{folder} does not hold what lmx guided-stats measured ({why}): measure the runs again"
         ) from error
     found.rows = rows
     found.row_texts = [(row["run"], row["repeat"]) for row in rows]
@@ -71,16 +70,20 @@ def read_measured(folder: Path) -> Statistics:
     return found
 
 
-def _parquet(frame: pd.DataFrame) -> bytes:
-    buffer = io.BytesIO()
-    frame.to_parquet(buffer, index=False)
-    return buffer.getvalue()
-
-
 def _table(path: Path, columns: tuple[str, ...]) -> list[dict[str, Any]]:
-    with open_following_links(path) as file:
-        frame = pd.read_parquet(io.BytesIO(file.read()))
+    frame = parquet.frame(path)
     if missing := [name for name in columns if name not in frame]:
         raise ValueError(f"{path.name} lacks {missing[0]}")
     rows: list[dict[str, Any]] = frame.astype(object).where(frame.notna(), None).to_dict("records")
     return rows
+
+
+def _hashes(inputs: Any) -> dict[str, str]:
+    """Return the hashes of the files that were read, by path; earlier releases had them by run and name."""
+    if isinstance(inputs, dict):
+        return {str(path): str(digest) for path, digest in inputs.items()}
+    return {
+        str(Path(run["results"]).with_name(name)): str(digest)
+        for run in inputs
+        for name, digest in run["sha256"].items()
+    }

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.metadata
-import json
-import platform
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -15,14 +13,14 @@ from rich.table import Table
 from lmx_analysis.figures import COLOURS, new_figure, rendered
 from lmx_analysis.guided_stats.correlation import Correlation, correlate
 from lmx_analysis.guided_stats.measured import measured_files
-from lmx_analysis.guided_stats.measures import ATTENTION_MEASURES, TOKEN_MEASURES
 from lmx_analysis.guided_stats.statistics import Statistics
 from lmx_analysis.stats import LEVEL
-from lmx_analysis.tables import csv_text, json_text, number, p_value, sha256, table
-from lmx_files import csv
+from lmx_analysis.tables import csv_text, json_text, number, p_value, table
+from lmx_files import csv, jsonl, manifest
 
-MEASURES = (*TOKEN_MEASURES, *ATTENTION_MEASURES, "normalized_position", "oracle_tokens")
-PACKAGES = ("lmx-eval", "torch", "transformers", "numpy", "pandas", "statsmodels")
+OF_NEXT_TOKEN = ("entropy", "varentropy", "top_prob", "prob_top2_diff")
+OF_ATTENTION = ("attn_entropy", "attn_varentropy", "agreement", "interaction_strength")
+MEASURES = (*OF_NEXT_TOKEN, *OF_ATTENTION, "normalized_position", "oracle_tokens")
 
 
 def correlations(found: Statistics, resamples: int, seed: int) -> list[Correlation]:
@@ -60,10 +58,10 @@ def files(found: Statistics, rows: Sequence[Correlation], bootstrap: dict[str, i
     frame = pd.DataFrame(found.rows)
     written: dict[str, Any] = {
         "consultations.csv": _safe(frame).to_csv(index=False, lineterminator="\n"),
-        "correlations.csv": csv_text([asdict(each) for each in rows]),
-        "correlations.json": json_text([asdict(each) for each in rows]),
+        "correlations.csv": csv_text([each.record() for each in rows]),
+        "correlations.json": json_text([each.record() for each in rows]),
     }
-    lines = (json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n" for line in found.answers)
+    lines = (jsonl.strict(line) + "\n" for line in found.answers)
     written = {"guided_stats.jsonl": "".join(lines), **measured_files(found), **written}
     if plots:
         written |= _forest(found, rows) | _distributions(found, frame)
@@ -71,29 +69,25 @@ def files(found: Statistics, rows: Sequence[Correlation], bootstrap: dict[str, i
 
 
 def _manifest(found: Statistics, bootstrap: dict[str, int]) -> dict[str, Any]:
+    settings = {**asdict(found.options), "bootstrap": bootstrap, "confidence": LEVEL}
     return {
-        "inputs": _inputs(found) if found.runs else found.inputs,
+        **manifest.of_analysis(
+            found.inputs or manifest.hashes(_files_of(found)), settings, {"permutations": bootstrap["seed"]}
+        ),
         "tasks": found.tasks,
         "metric": found.metric,
-        "settings": {**asdict(found.options), "bootstrap": bootstrap, "confidence": LEVEL},
         "base": found.base,
+        "measured_with": found.measured_with,
         "consultations": len(found.rows),
         "texts": len(found.answers),
         "notes": found.notes,
-        "versions": {
-            "python": platform.python_version(),
-            **{name: importlib.metadata.version(name) for name in PACKAGES},
-        },
     }
 
 
-def _inputs(found: Statistics) -> list[dict[str, Any]]:
-    """Return the files that were read, with their hashes."""
-    inputs = []
+def _files_of(found: Statistics) -> Iterator[Path]:
+    """Yield the files that were read."""
     for run in found.runs:
-        paths = [run.file, *(run.sample_files[t] for t in found.tasks if t in run.sample_files), *run.trace_files()]
-        inputs.append({"results": str(run.file), "sha256": {path.name: sha256(path) for path in paths}})
-    return inputs
+        yield from (run.file, *(run.sample_files[t] for t in found.tasks if t in run.sample_files), *run.trace_files())
 
 
 def _forest(found: Statistics, rows: Sequence[Correlation]) -> dict[str, bytes]:

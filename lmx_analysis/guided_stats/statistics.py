@@ -1,12 +1,15 @@
-"""From guided runs to one row a consultation: measured under the base that the run used."""
+"""From guided runs to one row a consultation: what is to be measured, and its measurements beside what was right.
+
+Nothing here runs a model: `lmx_probes.guided_stats` measures what `choose` finds, and `combine` takes the rows.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -22,53 +25,14 @@ from lmx_analysis.guided.runs import (
     metric_value,
     settings_of,
 )
-from lmx_analysis.guided_stats import measures
-from lmx_analysis.guided_stats.contexts import Context, batches, context_of
+from lmx_analysis.stats import Metric
 from lmx_files.errors import UserError, few, unknown
 from lmx_files.runs.folders import Run
 
 MODES = ("corrected", "seed")
 FEW_DOCUMENTS = 10
 REMOTE = ("openai:", "http://", "https://")
-
-
-@dataclass(frozen=True)
-class Base:
-    """The base model, loaded: a causal language model of transformers and its tokenizer.
-
-    Attributes:
-        reader: runs it over given tokens, see `lmx_probes.attention.Reader`. Analyses run no model: it is handed in.
-    """
-
-    model: Any
-    tokenizer: Any
-    name: str
-    note: str
-    reader: Reader
-
-    def facts(self) -> dict[str, str]:
-        """Return what the results tell of the base."""
-        kind, model = type(self.model).__name__, self.model
-        return {
-            "name": self.name, "note": self.note, "class": kind, "dtype": str(model.dtype), "device": str(model.device),
-        }  # fmt: skip
-
-
-class Reading(Protocol):
-    """What one text's forward gave, see `lmx_probes.attention.Reading`."""
-
-    logits: Any
-    query: Any
-    key: Any
-    visible: Any
-    scaling: Any
-
-
-class Reader(Protocol):
-    """Gives what a base computed for whole texts."""
-
-    def read(self, texts: Sequence[Sequence[int]], positions: Sequence[Sequence[int]]) -> Sequence[Any]:
-        """Return a `Reading` a text, with logits at its positions."""
+Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -76,7 +40,7 @@ class Options:
     """What to measure.
 
     Attributes:
-        mode: ``corrected``, or ``seed`` for the study's columns with their flaws; see `measures`.
+        mode: ``corrected``, or ``seed`` for the study's columns with their flaws; see `lmx_probes.guided_stats`.
         base: a name to load instead of the run's, e.g. where its folder has moved.
         task, metric, filter: as for the curve. batch_size: texts in one forward.
     """
@@ -93,15 +57,61 @@ class Options:
             raise unknown("--mode", self.mode, MODES)
 
 
+@dataclass(frozen=True)
+class Asked:
+    """One answer, as the base is to read it again.
+
+    Attributes:
+        where: names it in messages. prompt: as the base was given it. prompt_tokens: how many tokens that was.
+        truncated: prompts of its run may have lost their beginning. tokens: ids of the answer. written: its text.
+        at: tokens of the answer before each consultation. oracle_tokens: tokens that the oracle then wrote.
+    """
+
+    where: str
+    prompt: str
+    prompt_tokens: int
+    truncated: bool
+    tokens: list[int]
+    written: str
+    at: list[int]
+    oracle_tokens: list[int]
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What is to be measured.
+
+    Attributes:
+        base: the model that is to read. parts: runs with a task. settings: of each part.
+        texts: number of the part and answer. correct: the metric's value of each.
+    """
+
+    options: Options
+    base: str
+    runs: list[Run]
+    tasks: list[str]
+    metric: str
+    parts: list[tuple[Run, str]]
+    settings: list[dict[str, Any]]
+    texts: list[tuple[int, GuidedText]]
+    correct: list[float]
+    notes: list[str]
+
+    @property
+    def asked(self) -> list[Asked]:
+        """The answers, as the base is to read them."""
+        return [_asked(self.parts[number][0], text) for number, text in self.texts]
+
+
 @dataclass
 class Statistics:
     """The result.
 
     Attributes:
-        base: facts about the model that measured, see `Base.facts`.
+        base: facts about the model that measured. measured_with: versions of the packages that measured.
         rows: one a consultation, tidy. answers: one a text, the study's fields with `analysis_result` and `acc`.
         correct: `acc` of each text by document and text (number of the run, repeat). row_texts: the text of each row.
-        inputs: the files that were read, with hashes, where the runs themselves are not at hand.
+        inputs: hashes of the files that were read, by path, where the runs themselves are not at hand.
     """
 
     options: Options
@@ -109,28 +119,21 @@ class Statistics:
     tasks: list[str]
     metric: str
     base: dict[str, str]
-    rows: list[dict[str, Any]] = field(default_factory=list)
+    rows: list[Row] = field(default_factory=list)
     answers: list[dict[str, Any]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     correct: dict[tuple[Hashable, Hashable], float] = field(default_factory=dict)
     row_texts: list[Hashable] = field(default_factory=list)
-    inputs: list[dict[str, Any]] = field(default_factory=list)
+    inputs: dict[str, str] = field(default_factory=dict)
+    measured_with: dict[str, str] = field(default_factory=dict)
 
 
-Load = Callable[[str], Base]
-Track = Callable[[Sequence[list[int]]], Iterable[list[int]]]
-
-
-def guided_statistics(
-    paths: Sequence[str | Path], options: Options, load: Load, traces: Path | None = None, track: Track = iter
-) -> Statistics:
-    """Measure every consultation of the guided runs at `paths`.
-
-    Args:
-        load: loads the model of a name. track: may show progress over the batches.
+def choose(paths: Sequence[str | Path], options: Options, traces: Path | None = None) -> Chosen:
+    """Find the consultations of the guided runs at `paths`.
 
     Raises:
-        UserError: there is nothing to measure, the runs have several bases, or the base is not the run's.
+        UserError: there is nothing to measure, the runs have several bases, an endpoint was the base, or texts have no
+            value of the metric and nothing says what that is worth.
     """
     runs, notes = find_guided_runs(paths, traces)
     tasks = choose_tasks(runs, options.task)
@@ -140,32 +143,57 @@ def guided_statistics(
     texts = [(number, text) for number, part in enumerate(parts) for text in guided_texts(*part, options.filter, notes)]
     if not any(text.consultations for _, text in texts):
         raise UserError("the oracle was not asked in any of these texts: give a run with c and k above 0")
-    base = load(_base_name(options, settings))
-    found = Statistics(options, runs, tasks, metric, base.facts(), notes=notes)
-    contexts = [
-        context_of(text, base.tokenizer, base.name, bool(parts[number][0].decoding.get("truncated_prompts")))
-        for number, text in texts
-    ]
-    results = _measure(contexts, base.reader, options, track)
-    for (number, text), result, acc in zip(texts, results, _correct(found, [t for _, t in texts]), strict=True):
-        of_text = settings[number]
-        of_run = runs.index(parts[number][0])
+    base = _base_name(options, settings)
+    values = [metric_value(text.values, metric) for _, text in texts]
+    correct = _filled(values, metric, metric_in(runs, tasks, metric), notes)
+    return Chosen(options, base, runs, tasks, metric, parts, settings, texts, correct, notes)
+
+
+def combine(
+    chosen: Chosen, base: Mapping[str, str], measured_with: Mapping[str, str], rows: Sequence[Sequence[Row]]
+) -> Statistics:
+    """Put measurements beside what was right.
+
+    Args:
+        base: facts about the model that measured. measured_with: versions of the packages that did.
+        rows: of each of the chosen texts, one a consultation.
+    """
+    found = Statistics(
+        chosen.options, chosen.runs, chosen.tasks, chosen.metric, dict(base), notes=list(chosen.notes),
+        measured_with=dict(measured_with),
+    )  # fmt: skip
+    for (number, text), result, acc in zip(chosen.texts, rows, chosen.correct, strict=True):
+        (run, _), settings = chosen.parts[number], chosen.settings[number]
+        of_run = chosen.runs.index(run)
         which = (of_run, text.repeat)
         found.correct[(text.task, text.doc_id), which] = acc
         found.row_texts += [which] * len(result)
-        found.answers.append(record(text, of_text) | {"analysis_result": result, "acc": acc})
-        found.rows += [_about(parts[number][0], text, of_text) | each | {"acc": acc, "run": of_run} for each in result]
-    _say(found, settings, contexts)
+        found.answers.append(record(text, settings) | {"analysis_result": list(result), "acc": acc})
+        found.rows += [_about(run, text, settings) | each | {"acc": acc, "run": of_run} for each in result]
+    _say(found, chosen.settings, [text for _, text in chosen.texts])
     return found
 
 
-def _correct(found: Statistics, texts: Sequence[GuidedText]) -> list[float]:
+def _asked(run: Run, text: GuidedText) -> Asked:
+    consultations = text.consultations
+    return Asked(
+        f"document {text.doc_id} of {text.task}",
+        text.prompt,
+        int(text.trace["prompt_tokens"]),
+        bool(run.decoding.get("truncated_prompts")),
+        text.tokens,
+        "".join(piece for _, piece in text.line["pieces"]),
+        [each["at"] for each in consultations],
+        [each["tokens"] for each in consultations],
+    )
+
+
+def _filled(values: Sequence[float], name: str, metric: Metric, notes: list[str]) -> list[float]:
     """Return the metric of each text; one without it has the worst value there is."""
-    values = np.array([metric_value(text.values, found.metric) for text in texts])
-    filled, worst = fill_missing(values, found.metric, metric_in(found.runs, found.tasks, found.metric))
+    known = np.array(values)
+    filled, worst = fill_missing(known, name, metric)
     if not math.isnan(worst):
-        lost = int(np.isnan(values).sum())
-        found.notes.append(f"{lost} of {len(values)} texts have no {found.metric}: they count as {worst:g}")
+        notes.append(f"{int(np.isnan(known).sum())} of {len(known)} texts have no {name}: they count as {worst:g}")
     return [float(value) for value in filled]
 
 
@@ -178,42 +206,6 @@ def _base_name(options: Options, settings: Sequence[dict[str, Any]]) -> str:
             f"the base {names[0]} is an endpoint, whose attention nobody sees: name its weights with --base"
         )
     return options.base or names[0]
-
-
-def _measure(contexts: Sequence[Context], reader: Reader, options: Options, track: Track) -> list[list[dict[str, Any]]]:
-    """Return the measurements of each context's consultations, in order."""
-    results: list[list[dict[str, Any]]] = [[] for _ in contexts]
-    for batch in track(batches(contexts, options.batch_size)):
-        chosen = [contexts[number] for number in batch]
-        readings = reader.read([each.tokens for each in chosen], [each.positions for each in chosen])
-        for number, context, reading in zip(batch, chosen, readings, strict=True):
-            results[number] = [
-                _consultation(context, reading, which, options.mode) for which in range(len(context.positions))
-            ]
-    return results
-
-
-def _consultation(context: Context, reading: Reading, which: int, mode: str) -> dict[str, Any]:
-    at, position = context.at[which], context.positions[which]
-    end = position + 1
-    if mode == "seed":
-        attention = measures.seed(
-            reading.query[:, :end], reading.key[:, :end], reading.visible[:end, :end], reading.scaling
-        )
-    else:
-        attention = measures.corrected(
-            reading.query[:, position], reading.key[:, :end], reading.visible[position, :end], reading.scaling
-        )
-    values = measures.token_measures(reading.logits[which]) | attention
-    return {
-        "consultation": which,
-        "position": at,
-        "normalized_position": at / len(context.text.tokens),
-        "context_tokens": end,
-        "oracle_tokens": context.text.consultations[which]["tokens"],
-        "oracle_tokens_normalized": context.text.consultations[which]["tokens"] / len(context.text.tokens),
-        **{name: None if math.isnan(value) else value for name, value in values.items()},
-    }
 
 
 def _about(run: Run, text: GuidedText, settings: dict[str, Any]) -> dict[str, Any]:
@@ -229,10 +221,10 @@ def _about(run: Run, text: GuidedText, settings: dict[str, Any]) -> dict[str, An
     }
 
 
-def _say(found: Statistics, settings: Sequence[dict[str, Any]], contexts: Sequence[Context]) -> None:
-    asked = sum(bool(context.at) for context in contexts)
+def _say(found: Statistics, settings: Sequence[dict[str, Any]], texts: Sequence[GuidedText]) -> None:
+    counts = sorted((n for n in (len(text.consultations) for text in texts) if n), reverse=True)
     found.notes.append(
-        f"{len(found.rows)} consultations in {asked} of {len(contexts)} texts, read by {found.base['name']} "
+        f"{len(found.rows)} consultations in {len(counts)} of {len(texts)} texts, read by {found.base['name']} "
         f"({found.base['note']})"
     )
     if found.base["name"] != settings[0]["base"]:
@@ -251,7 +243,6 @@ def _say(found: Statistics, settings: Sequence[dict[str, Any]], contexts: Sequen
             f"consultations in {len(sides[0])} documents with a right answer and {len(sides[1])} with a wrong one: "
             f"with fewer than {FEW_DOCUMENTS} of either the intervals of the correlations are rough"
         )
-    counts = sorted((len(context.at) for context in contexts if context.at), reverse=True)
     if counts[0] != counts[-1]:
         tenth = max(1, len(counts) // 10)
         found.notes.append(

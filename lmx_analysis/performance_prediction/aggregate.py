@@ -62,7 +62,7 @@ def read(paths: Sequence[Path]) -> pd.DataFrame:
         UserError: a path holds none, a column is missing, or one prediction is there twice.
     """
     frames = []
-    for file in (file for path in paths for file in _files(path)):
+    for file in files_of(paths):
         frame = data.read_frame(file)
         missing = [name for name in COLUMNS if name not in frame.columns]
         if missing:
@@ -79,6 +79,11 @@ def read(paths: Sequence[Path]) -> pd.DataFrame:
             "the same training is given twice, or two with other settings; aggregate them one by one"
         )
     return whole
+
+
+def files_of(paths: Sequence[Path]) -> list[Path]:
+    """Return the files of predictions at or below paths; a `UserError` where a path has none."""
+    return [file for path in paths for file in _files(path)]
 
 
 def _files(path: Path) -> list[Path]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from lmx_files import csv
+from lmx_files import csv, parquet
 from lmx_files.errors import UserError, few, unknown
 from lmx_files.hashing import sha256
 from lmx_files.reading import open_following_links, reason
@@ -105,9 +105,7 @@ def files(rows: Sequence[Row]) -> dict[str, bytes]:
     frame = pd.DataFrame(whole)
     for target in TARGETS:
         frame[f"predict_{target}"] = frame[f"predict_{target}"].astype("float64")
-    out = io.BytesIO()
-    frame.to_parquet(out, index=False)
-    return {f"{FILE}.csv": csv.text(published).encode(), f"{FILE}.parquet": out.getvalue()}
+    return {f"{FILE}.csv": csv.text(published).encode(), f"{FILE}.parquet": parquet.encoded(frame)}
 
 
 def _means(row: Row) -> list[float | None]:
@@ -141,14 +139,14 @@ def hash_of(path: Path) -> str:
 
 def read_frame(file: Path) -> pd.DataFrame:
     """Return a CSV or Parquet file as a frame; a `UserError` if it is neither."""
+    if file.suffix == ".parquet":
+        return parquet.frame(file)
     with open_following_links(file) as stream:
         try:
-            raw = io.BytesIO(stream.read())
-            return pd.read_parquet(raw) if file.suffix == ".parquet" else pd.read_csv(raw, encoding="utf-8")
+            return pd.read_csv(io.BytesIO(stream.read()), encoding="utf-8")
         except (ValueError, OSError, pd.errors.ParserError) as error:
-            what = "Parquet" if file.suffix == ".parquet" else "CSV"
             why = reason(error) if isinstance(error, OSError) else str(error).splitlines()[0]
-            raise UserError(f"cannot read {file} as {what}: {why}") from error
+            raise UserError(f"cannot read {file} as CSV: {why}") from error
 
 
 def number(value: Any, where: str) -> float:

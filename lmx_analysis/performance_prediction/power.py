@@ -7,9 +7,9 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats as scipy_stats
 
 from lmx_analysis import stats
+from lmx_analysis.stats.intervals import t_critical, t_statistics
 
 POWER, ALPHA = 0.8, 0.05
 DRAWS = 4_000
@@ -50,9 +50,7 @@ def by_verdict(of_mean: Floats, of_predictor: Floats) -> NDArray[np.bool_]:
 
 def by_t(of_mean: Floats, of_predictor: Floats) -> NDArray[np.bool_]:
     """Return the same for a two-sided paired t-test."""
-    gained, tasks = of_mean - of_predictor, of_mean.shape[1]
-    t = gained.mean(axis=1) / (gained.std(axis=1, ddof=1) / math.sqrt(tasks))
-    return np.asarray(t > scipy_stats.t.ppf(1 - ALPHA / 2, tasks - 1))
+    return np.asarray(t_statistics(of_mean - of_predictor) > t_critical(of_mean.shape[1] - 1, 1 - ALPHA))
 
 
 @lru_cache(maxsize=64)

@@ -121,7 +121,7 @@ def _render(
     per_block = _rows_per_block(tasks, len(rows))
     index = _index(tasks, orders, rows, per_block)
     script = "'use strict';\n" + "\n".join(_part(f"{name}.js") for name in SCRIPTS)
-    style = "\n".join(_part(f"{name}.css") for name in STYLES)
+    style = "\n".join(_part(f"styles/{name}.css") for name in STYLES)
     template = jinja2.Environment(autoescape=True).from_string(
         _part("report.html.j2"),
         {

@@ -5,7 +5,6 @@ Rows are kept compressed, so that 50,000 samples take tens of megabytes of memor
 
 from __future__ import annotations
 
-import hashlib
 import json
 import zlib
 from array import array
@@ -20,6 +19,7 @@ from lmx_analysis.compare.pairing import number_or_none
 from lmx_analysis.report.pack import to_json
 from lmx_analysis.report.traces import Marks, read_marks
 from lmx_files.errors import UserError
+from lmx_files.hashing import sha256_of_text
 from lmx_files.runs.folders import Run
 from lmx_files.runs.join import texts_of
 from lmx_files.runs.tally import Tally
@@ -124,7 +124,7 @@ def read_samples(runs: list[Run], tick: Callable[[], None]) -> tuple[list[TaskTa
 
 def _add(table: TaskTable, run: int, source: Run, sample: dict[str, Any], traces: Marks) -> None:
     prompt, options = _prompt(sample["arguments"])
-    digest = str(sample.get("prompt_hash") or hashlib.sha256(prompt.encode("utf-8", "replace")).hexdigest())
+    digest = str(sample.get("prompt_hash") or sha256_of_text(prompt))
     doc_id = int(sample["doc_id"])
     row = table.rows.setdefault((doc_id, digest), len(table.shared))
     doc = sample.get("doc")

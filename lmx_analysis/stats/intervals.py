@@ -91,9 +91,20 @@ def mean_t(values: Floats, clusters: NDArray[np.intp] | None = None, level: floa
         return Interval.none("fewer than two independent documents", "t", level)
     if math.isnan(se):
         return Interval.none("all values are alike", "t", level)
-    half = float(stats.t.ppf((1 + level) / 2, count - 1)) * se
+    half = t_critical(count - 1, level) * se
     mean = float(values.mean())
     return Interval(mean - half, mean + half, level, "t")
+
+
+def t_critical(df: float, level: float = LEVEL) -> float:
+    """Return the quantile of Student's t with `df` degrees of freedom that a two-sided interval takes."""
+    return float(stats.t.ppf((1 + level) / 2, df))
+
+
+def t_statistics(values: Floats) -> Floats:
+    """Return Student's t of the mean of each row, ``[rows, documents]`` to ``[rows]``; documents are independent."""
+    with np.errstate(invalid="ignore", divide="ignore"):  # rows of equal values
+        return np.asarray(values.mean(axis=1) / (values.std(axis=1, ddof=1) / math.sqrt(values.shape[1])))
 
 
 def standard_error(values: Floats, clusters: NDArray[np.intp] | None = None) -> tuple[float, int]:

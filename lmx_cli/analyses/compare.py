@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 import typer
 
+from lmx_cli.output import check_folder, tracked
 from lmx_files.errors import UserError
 from lmx_files.safety import terminal
-
-Item = TypeVar("Item")
 
 
 # long: a parameter an option
@@ -62,12 +60,9 @@ def compare(
     from lmx_analysis.compare.comparison import Options
     from lmx_analysis.compare.comparison import compare as compare_runs
     from lmx_analysis.tables import console, json_text, write_files
-    from lmx_plugins.guards import check_output_path
 
     if output is not None:
-        if output.suffix == ".json" or output.is_file():
-            raise UserError(f"-o {output} is a file: name a folder")
-        check_output_path(output, "-o")
+        check_folder(output)
     options = Options(
         tasks=_listed(tasks, "--tasks"),
         metrics=_listed(metrics, "--metrics"),
@@ -79,7 +74,7 @@ def compare(
         correction=correction,
         kinds=_kinds(kinds),
     )
-    result = compare_runs(runs, options, _listed(names, "--names"), reference, _progress)
+    result = compare_runs(runs, options, _listed(names, "--names"), reference, lambda rows: tracked(rows, "testing"))
     if output is not None:
         write_files(output, outputs.files(result))
     if as_json:
@@ -114,10 +109,3 @@ def _kinds(value: str | None) -> dict[str, str]:
         metric_of(kind, f"{name} in --kinds")
         found[name] = kind
     return found
-
-
-def _progress(items: Sequence[Item]) -> Iterator[Item]:
-    """Yield the items under a progress bar on stderr, which is not drawn where stderr is no terminal."""
-    from rich.progress import track
-
-    yield from track(items, "testing", console=terminal.console(stderr=True), transient=True)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperCommand
 
+from lmx_cli.output import tracked
 from lmx_files.errors import UserError
-from lmx_files.safety import terminal
 
 INPUT = (
     "Before the flags: a run (its folder or results_*.json), or prompts: .jsonl with prompt and text, or .txt for "
@@ -102,7 +101,7 @@ def entropy(
             dtype, device, top, keep_hidden, forward, timestamp, not no_study, not no_plots,
             decoder, decoder_args,
         ),
-        _progress,
+        tracked,
     )  # fmt: skip
 
 
@@ -110,10 +109,3 @@ def _mode(mode: str, teacher_forced: bool) -> str:
     if teacher_forced and mode not in ("", "teacher"):
         raise UserError(f"--teacher_forced and --mode {mode} exclude each other: give one")
     return mode or "teacher"
-
-
-def _progress(items: Iterable[Any], what: str) -> Iterable[Any]:
-    from rich.progress import track
-
-    items = list(items)
-    yield from track(items, what, console=terminal.console(stderr=True), transient=True)

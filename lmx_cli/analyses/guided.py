@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lmx_cli.output import check_folder, tracked
 from lmx_files.errors import UserError, unknown
 from lmx_files.safety import terminal
 
 if TYPE_CHECKING:
-    from lmx_analysis.guided_stats.statistics import Base
+    from lmx_analysis.guided_stats.statistics import Options, Statistics
 
-Item = TypeVar("Item")
 DTYPES = ("float32", "bfloat16", "float16")
 Runs = Annotated[list[Path], typer.Argument(help="Folders of finished runs, of a sweep, or results_*.json files.")]
 Task = Annotated[str | None, typer.Option(help="A task or group; needed only if the runs hold several.")]
@@ -69,12 +69,12 @@ def guided_curve(
     from lmx_analysis.tables import console, json_text, write_files
 
     if output is not None:
-        _check_folder(output)
+        check_folder(output)
         if not no_plots:
             require_matplotlib()
     names = tuple(name.strip() for name in (by or "").split(",") if name.strip())
     options = Options(task, metric, names, filter_name, cluster, bootstrap, seed, axis, seeds, split)
-    curve = estimate_curve([*runs], options, traces, lambda pairs: _progress(pairs, "reading"))
+    curve = estimate_curve([*runs], options, traces, lambda pairs: tracked(pairs, "reading"))
     if output is not None:
         write_files(output, outputs.files(curve, not no_plots))
     if as_json:
@@ -109,7 +109,7 @@ def guided_export(
         raise UserError(f"-o {output} is a folder: name a file, e.g. {output / 'guided.jsonl'}")
     found, notes = find_guided_runs([*runs], traces)
     tasks = choose_tasks(found, task) if task else list(dict.fromkeys(t for run in found for t in run.sample_files))
-    count = jsonl.write(output, records(list(_progress(found, "writing")), tasks, filter_name, notes))
+    count = jsonl.write(output, records(list(tracked(found, "writing")), tasks, filter_name, notes))
     for note in notes:
         terminal.say(f"note: {note}", error=True)
     terminal.say(f"{output} ({count} answers of {len(found)} runs)")
@@ -141,15 +141,16 @@ def guided_stats(
     """
     from lmx_analysis.figures import require_matplotlib
 
-    _check_folder(output)
+    check_folder(output)
     if not no_plots:
         require_matplotlib()
     _check_dtype(dtype)
     from lmx_analysis.guided_stats import output as outputs
     from lmx_analysis.guided_stats.measured import is_measured, read_measured
-    from lmx_analysis.guided_stats.statistics import Options, guided_statistics
+    from lmx_analysis.guided_stats.statistics import Options
     from lmx_analysis.tables import console, write_files
 
+    parts = output / "measured"
     if len(runs) == 1 and is_measured(runs[0]):
         if mode != "corrected" or any(each is not None for each in (base, task, metric, filter_name, device, traces)):
             raise UserError(
@@ -157,49 +158,30 @@ def guided_stats(
             )
         found = read_measured(runs[0])
     else:
-        options = Options(mode, base, task, metric, filter_name, batch_size)
-        found = guided_statistics(
-            [*runs],
-            options,
-            lambda name: _load(name, device, dtype),
-            traces,
-            lambda batches: _progress(batches, "measuring"),
-        )
+        found = _measure(runs, Options(mode, base, task, metric, filter_name, batch_size), traces, parts, dtype, device)
     rows = outputs.correlations(found, bootstrap, seed)
     write_files(output, outputs.files(found, rows, {"resamples": bootstrap, "seed": seed}, not no_plots))
+    if found.runs:
+        shutil.rmtree(parts, ignore_errors=True)  # what they hold is in the files
     screen = console()
     screen.print(outputs.correlation_table(found, rows))
     for note in found.notes:
         screen.print(f"note: {note}", markup=False, highlight=False)
 
 
-def _load(name: str, device: str | None, dtype: str) -> Base:
-    from transformers.utils import logging
+def _measure(
+    runs: list[Path], options: Options, traces: Path | None, parts: Path, dtype: str, device: str | None
+) -> Statistics:
+    from lmx_analysis.guided_stats.statistics import choose, combine
 
-    from lmx_analysis.guided_stats.statistics import Base
-    from lmx_probes import models
-    from lmx_probes.attention import Reader
+    chosen = choose([*runs], options, traces)
+    from lmx_probes.guided_stats.measure import Settings, measure
 
-    logging.disable_progress_bar()
-    probe = models.load(name, dtype, device)
-    return Base(probe.model, probe.tokenizer, name, probe.note, Reader(probe))
+    settings = Settings(chosen.base, options.mode, options.batch_size, dtype, device)
+    measured = measure(chosen.asked, settings, parts, lambda batches: tracked(batches, "measuring"))
+    return combine(chosen, measured.base, measured.measured_with, measured.rows)
 
 
 def _check_dtype(dtype: str) -> None:
     if dtype not in DTYPES:
         raise unknown("--dtype", dtype, DTYPES)
-
-
-def _check_folder(output: Path) -> None:
-    from lmx_plugins.guards import check_output_path
-
-    if output.suffix in (".json", ".jsonl", ".csv", ".png", ".svg") or output.is_file():
-        raise UserError(f"-o {output} is a file: name a folder")
-    check_output_path(output, "-o")
-
-
-def _progress(items: Sequence[Item], what: str) -> Iterator[Item]:
-    """Yield the items under a progress bar on stderr, which is not drawn where stderr is no terminal."""
-    from rich.progress import track
-
-    yield from track(items, what, console=terminal.console(stderr=True), transient=True)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from lmx_cli.output import tracked
 from lmx_files.errors import unknown
-from lmx_files.safety import terminal
 from lmx_files.values import whole_numbers
 
 DTYPES = ("float32", "float64", "bfloat16", "float16")
@@ -117,8 +117,4 @@ def _names(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
-def _progress(items: Sequence[int]) -> Iterator[int]:
-    """Yield the items under a progress bar on stderr, which is not drawn where stderr is no terminal."""
-    from rich.progress import track
-
-    yield from track(items, "measuring", console=terminal.console(stderr=True), transient=True)
+_progress = partial(tracked, what="measuring")

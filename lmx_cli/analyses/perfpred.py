@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import typer
 
 from lmx_cli.analyses import weight_diff
+from lmx_cli.output import check_folder, tracked
 from lmx_files.errors import UserError
 from lmx_files.safety import terminal
 
-Item = TypeVar("Item")
 CHEAP = "mean,category_mean,tfidf_ridge,tfidf_knn,forest,other_models,pilot1,pilot3,pilot5,pilot10"
 Output = Annotated[Path, typer.Option("--output", "-o", help="Folder for what is written.")]
 HELP = "Predict a model's score on a task from the task's instruction: data set, predictors, judgement."
@@ -63,13 +63,13 @@ def build(
     from lmx_analysis.performance_prediction import data, tasks_file
     from lmx_files.atomic import write_files
 
-    _check_folder(output)
+    check_folder(output)
     metrics = {"rougeL": rouge, "exact_match": exact_match, "loss": loss}
     options = building.Options(
         {target: name for target, name in metrics.items() if name}, filter_name, model, allow_different_prompts
     )
     about = tasks_file.read(tasks) if tasks else None
-    made = building.build(runs, about, options, lambda items: _progress(items, "reading"))
+    made = building.build(runs, about, options, lambda items: tracked(items, "reading"))
     write_files(output, data.files(made.rows))
     _say(made.notes)
     models = len({row.model for row in made.rows})
@@ -87,7 +87,7 @@ def combine(
     from lmx_analysis.performance_prediction import data
     from lmx_files.atomic import write_files
 
-    _check_folder(output)
+    check_folder(output)
     rows = combining.combine(data.read(dataset), losses, replace)
     write_files(output, data.files(rows))
     terminal.say(f"{output}/{data.FILE}.csv and .parquet ({len(rows)} rows)")
@@ -124,14 +124,14 @@ def train(
     from lmx_analysis.performance_prediction.shown import output as outputs
     from lmx_files.atomic import write_files
 
-    _check_folder(output)
+    check_folder(output)
     names = tuple(name.strip() for name in predictors.split(",") if name.strip())
     options = training.Options(
         names, target, targets, protocol, _numbers(seeds), folds, model, deduplicate, near, _settings(setting or [])
     )
-    made = training.train(data.read(dataset), options, output, lambda cells: _progress(cells, "training"))
-    manifest = {"dataset": str(dataset), "sha256": data.hash_of(dataset), "options": training.describe(options)}
-    write_files(output, outputs.predictions(made.records, manifest | {"notes": made.notes}))
+    made = training.train(data.read(dataset), options, output, lambda cells: tracked(cells, "training"))
+    told = {"dataset": str(dataset), "sha256": data.hash_of(dataset), "options": training.describe(options)}
+    write_files(output, outputs.predictions(made.records, told | {"notes": made.notes}))
     _say(made.notes)
     terminal.say(f"{output}/predictions.csv and .parquet ({len(made.records)} predictions)")
 
@@ -152,13 +152,13 @@ def aggregate(
     from lmx_analysis.tables import console, json_text, write_files
 
     if output is not None:
-        _check_folder(output)
+        check_folder(output)
         if not no_plots:
             require_matplotlib()
     conformal.require_crepes()
     results = aggregating.aggregate(aggregating.read(trained), level=level)
     if output is not None:
-        made = outputs.files(results, not no_plots, level)
+        made = outputs.files(results, not no_plots, level, aggregating.files_of(trained))
         write_files(output, made)
         sections.section(results, level, made).write(output)
     if as_json:
@@ -194,21 +194,6 @@ def _settings(texts: Sequence[str]) -> dict[str, dict[str, Any]]:
     return found
 
 
-def _check_folder(output: Path) -> None:
-    from lmx_plugins.guards import check_output_path
-
-    if output.suffix in (".json", ".jsonl", ".csv", ".parquet", ".png") or output.is_file():
-        raise UserError(f"-o {output} is a file: name a folder")
-    check_output_path(output, "-o")
-
-
 def _say(notes: Iterable[str]) -> None:
     for note in notes:
         terminal.say(f"note: {note}", error=True)
-
-
-def _progress(items: Sequence[Item], what: str) -> Iterable[Item]:
-    """Yield the items under a progress bar on stderr, which is not drawn where stderr is no terminal."""
-    from rich.progress import track
-
-    yield from track(items, what, console=terminal.console(stderr=True), transient=True)

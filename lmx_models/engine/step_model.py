@@ -60,6 +60,20 @@ class StepModel:
         if (row := self._row.pop(key, None)) is not None:
             self._free.append(row)
 
+    def place(self, key: Hashable, row: int, length: int | None = None) -> None:
+        """Let `key` use a row that its caller gives out, and that others may use too.
+
+        Args:
+            length: tokens of the row that are there for `key`; None: all that are.
+        """
+        self._row[key] = row
+        if length is not None:
+            self.cache.lengths[row] = length
+
+    def forget(self, key: Hashable) -> None:
+        """Let `key` no longer use its row, which is not taken back: the counterpart of `place`."""
+        del self._row[key]
+
     def has(self, key: Hashable) -> bool:
         """Tell whether `key` has a row."""
         return key in self._row

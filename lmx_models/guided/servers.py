@@ -21,6 +21,7 @@ from lmx_models.guided.local import LocalGuidedLM
 from lmx_models.harness.devices import usable_device
 from lmx_models.harness.method_settings import hf_arguments
 from lmx_models.harness.no_weights import TextTokenizer, WholeStopping, no_likelihoods, settle_without_weights
+from lmx_models.methods.guided import policy_of
 from lmx_models.methods.weights import Weights, load_weights
 from lmx_models.records.fingerprint import arguments_identity, lmx_version, model_identity, own_identity
 from lmx_models.servers.address import Address, is_endpoint
@@ -133,7 +134,7 @@ class GuidedByServer(LocalGuidedLM):
             prompt = self._oracle_prompt(context)
             remotes["remote_oracle"] = self._remote(oracle, top=min(top, 2), prompt=prompt)
         if base := self.servers.get("base"):
-            own = policy.policy not in POLICIES and getattr(self._policy(policy, config.k), "reads_logits", True)
+            own = policy.policy not in POLICIES and getattr(policy_of(policy, config.k), "reads_logits", True)
             reads = reads_distribution(policy, own, config.record)
             if config.discard and not base.exact:
                 raise UserError(
@@ -221,22 +222,26 @@ class GuidedOnServer(GuidedByServer):
         super().__init__(pretrained=address, oracle=oracle, **{"self_check": False, **kwargs})
 
     def _find(self, role: str, name: str, kwargs: dict[str, Any]) -> Resolved | None:
-        resolved = super()._find(role, name, kwargs)
+        self._oracle_here = super()._find(role, name, kwargs)
+        self.servers = {"base": self._base, **self.servers}
+        return self._oracle_here
+
+    def load_writer(self, pretrained: Any, **kwargs: Any) -> None:
+        """Connect to the base, whose weights are elsewhere. A tokenizer not named is that of an oracle loaded here."""
         self._local_oracle: Weights | None = None
-        if resolved is not None:
+        if self._oracle_here is not None:
             device = torch.device(usable_device(kwargs.get("device")))
-            self._local_oracle = load_weights(resolved, name, self._dtype, device, self_check=False)
+            self._local_oracle = load_weights(self._oracle_here, self.oracle_name, self._dtype, device, False)
         if self._tokenizer_name:
             tokenizer = _tokenizer(str(self._tokenizer_name))
         else:
             tokenizer = self._local_oracle.tokenizer if self._local_oracle else TextTokenizer(PieceCodec())
         self._base.connect(None if isinstance(tokenizer, TextTokenizer) else tokenizer)
-        self.servers = {"base": self._base, **self.servers}
-        kwargs["tokenizer"] = tokenizer
-        if not kwargs.get("max_length"):
+        length = kwargs.pop("max_length", None)
+        if not length:
             lengths = [server.endpoint.context() for server in self.servers.values()]
-            kwargs["max_length"] = min((length for length in lengths if length), default=None)
-        return resolved
+            length = min((length for length in lengths if length), default=None)
+        settle_without_weights(self, pretrained, tokenizer=tokenizer, max_length=length, **kwargs)
 
     def _load(self, found: Mapping[str, Resolved | None], self_check: bool) -> dict[str, Weights]:
         """Take the oracle, which was loaded before the base's server was asked for its tokenizer."""
@@ -263,10 +268,6 @@ class GuidedOnServer(GuidedByServer):
 
     def _likelihoods(self, kind: str, requests: list[Instance], compute: Any, disable_tqdm: bool) -> list[Any]:
         raise no_likelihoods(self.pretrained)
-
-    def load_writer(self, pretrained: Any, **kwargs: Any) -> None:
-        """Take the tokenizer: the weights are elsewhere."""
-        settle_without_weights(self, pretrained, **kwargs)
 
     def writer_facts(self) -> dict[str, Any]:
         """Return what lm_eval's ``hf`` tells of a model, as far as it is known."""

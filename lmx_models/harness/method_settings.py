@@ -42,9 +42,11 @@ class MethodSettings:
         declared: arguments of a class that need not be told as they are, with the reason: they change no text
             (a key, a time-out), or are told in another way (by `identity`).
         constructor: the arguments that this model was made with, by name.
+        takes_pretrained: ``pretrained`` names the model that writes; False: other arguments name all models.
     """
 
     method: ClassVar[str]
+    takes_pretrained: ClassVar[bool] = True
     configs: ClassVar[tuple[type, ...]] = ()
     settings: dict[str, Any]
     models_named: Mapping[str, str] = MappingProxyType({})
@@ -61,6 +63,11 @@ class MethodSettings:
         "journal": "changes no text",
         "self_check": "changes no text",
     }
+
+    @property
+    def writer_name(self) -> str:
+        """The model that writes the answers, as the user named it."""
+        return self._asked_name
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         """Note the arguments, whatever a subclass makes of them."""

@@ -87,6 +87,7 @@ def _without_weights() -> Iterator[None]:
     """Let models be made up to the moment where something is loaded, converted, downloaded or connected to."""
     from lm_eval.models.huggingface import HFLM
 
+    from lmx_models.harness import decoder_lm
     from lmx_models.zoo import catalogue
 
     real = catalogue.resolve
@@ -104,6 +105,7 @@ def _without_weights() -> Iterator[None]:
         for target, attribute, stand_in in (
             (catalogue, "resolve", resolve),
             (catalogue, "available", lambda name: False),
+            (decoder_lm, "quiet_loading", enough),  # with which loading begins, wherever the weights are
             (HFLM, "__init__", functools.wraps(HFLM.__init__)(enough)),  # its signature says which arguments there are
             (socket.socket, "connect", enough),
         ):

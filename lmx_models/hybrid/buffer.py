@@ -7,7 +7,6 @@ appears whole or not at all; what survives a crash in between is the journal.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,6 +16,7 @@ from typing import Any
 
 from lmx_files import atomic
 from lmx_files.errors import UserError
+from lmx_files.hashing import sha256_of_text
 
 SCHEMA = 1
 NAMED = 8  # lines named in one message
@@ -51,7 +51,7 @@ def write_buffer(path: Path, header: Mapping[str, Any], texts: Iterable[Mapping[
         texts: each with the fields of a key, ``prompt_hash`` and ``stages`` (records of finished stages).
     """
     lines = [_sealed({"schema": SCHEMA, **header}), *(_sealed(text) for text in sorted(texts, key=key_of_line))]
-    lines.append(_sealed({"complete": len(lines), "lines_sha256": _sha256("".join(lines))}))
+    lines.append(_sealed({"complete": len(lines), "lines_sha256": sha256_of_text("".join(lines))}))
     try:
         atomic.write(path, "".join(lines), sync=True)
     except OSError as error:
@@ -93,7 +93,7 @@ def read_buffer(path: Path) -> Buffer:
     header, texts = read[0] or {}, [content or {} for content in read[1:-1]]
     if header.get("schema") != SCHEMA:
         raise UserError(f"buffer={path}, line 1: schema {header.get('schema')}, but this lmx reads {SCHEMA}: {REMAKE}")
-    if last["complete"] != len(lines) - 1 or last["lines_sha256"] != _sha256("".join(lines[:-1])):
+    if last["complete"] != len(lines) - 1 or last["lines_sha256"] != sha256_of_text("".join(lines[:-1])):
         raise UserError(
             f"buffer={path}, line {len(lines)}: says that {last['complete']} lines stand before it, unchanged; there "
             f"are {len(lines) - 1}, and lines were added, left out or moved: {REMAKE}"
@@ -126,7 +126,7 @@ def named(numbers: Sequence[int]) -> str:
 
 def _sealed(content: Mapping[str, Any]) -> str:
     text = _canonical(content)
-    return f'{{"sha256":"{_sha256(text)}","content":{text}}}\n'
+    return f'{{"sha256":"{sha256_of_text(text)}","content":{text}}}\n'
 
 
 def _opened(line: str) -> dict[str, Any] | None:
@@ -134,7 +134,9 @@ def _opened(line: str) -> dict[str, Any] | None:
     try:
         whole = json.loads(line)
         content = whole["content"]
-        good = isinstance(content, dict) and whole["sha256"] == _sha256(_canonical(content)) and line.endswith("\n")
+        good = (
+            isinstance(content, dict) and whole["sha256"] == sha256_of_text(_canonical(content)) and line.endswith("\n")
+        )
     except (ValueError, KeyError, TypeError, RecursionError):
         return None
     return content if good else None
@@ -142,10 +144,6 @@ def _opened(line: str) -> dict[str, Any] | None:
 
 def _canonical(content: Mapping[str, Any]) -> str:
     return json.dumps(content, sort_keys=True, separators=(",", ":"))
-
-
-def _sha256(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _unwritable(path: Path, error: OSError) -> UserError:

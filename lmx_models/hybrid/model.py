@@ -22,13 +22,13 @@ from lmx_models.hybrid.graph import Graph, Node
 from lmx_models.hybrid.parts import Part
 from lmx_models.hybrid.presets import chosen_graph
 from lmx_models.methods.method import EXACT, Method, check_fit, check_settings, plain_settings, setting_types
+from lmx_models.methods.roles import load_each, place_of
 from lmx_models.methods.staged import StageCall, StagedLM, StagedRequest, stage_settings
-from lmx_models.methods.weights import Weights, load_weights, stop_ids
+from lmx_models.methods.weights import Weights, stop_ids
 from lmx_models.settings.arguments import fields_of
 from lmx_models.settings.generation_defaults import DEFAULTS, unheeded, with_model_defaults
 from lmx_models.settings.requests import Request
 from lmx_models.zoo import catalogue
-from lmx_models.zoo.resolved import Resolved
 
 # Arguments of lm_eval's `hf` that speak of one model, where a graph has several.
 OF_ONE_MODEL = (
@@ -60,6 +60,7 @@ class HybridLM(StagedLM):
     """
 
     method: ClassVar[str] = "hybrid"
+    takes_pretrained: ClassVar[bool] = False  # the nodes name their models
     own_arguments: ClassVar[tuple[str, ...]] = (
         *("preset", "graph", "ar", "diffusion", "diffusion_method"),
         *("stage", "cut", "buffer", "attn"),
@@ -100,7 +101,9 @@ class HybridLM(StagedLM):
         super().__init__(pretrained=main.model, seed=seed, revision=main.revision or "main", **kwargs)
         if stage is None:  # the halves of a cut graph have one seed, whatever they are evaluated with
             self._seed_from = seed_from
-        self._weights = self._load(resolved, main, read_bool("self_check", kwargs.get("self_check", True)))
+        mine = place_of(resolved[main.model, main.revision])
+        self_check = read_bool("self_check", kwargs.get("self_check", True))
+        self._weights = load_each(self, resolved, {mine: self.main}, lambda named: named[0], self_check)
         for node in self.nodes:
             check_fit(
                 node.described,
@@ -108,8 +111,7 @@ class HybridLM(StagedLM):
                 self._values(node, self.settings),
                 f"node {node.name!r}",
             )
-        mine = _place(resolved[main.model, main.revision])
-        self.notes += [one.note for one in resolved.values() if one.note and _place(one) != mine]
+        self.notes += [one.note for one in resolved.values() if one.note and place_of(one) != mine]
         others = {one.identity: one for one in self._weights.values() if one is not self.main}.values()
         self.notes += [note for one in others if (note := unheeded(one.model.generation_config, one.name))]
         if stage == "make":
@@ -123,16 +125,6 @@ class HybridLM(StagedLM):
 
     # Models.
 
-    def _load(
-        self, resolved: Mapping[tuple[str, str | None], Resolved], main: Node, self_check: bool
-    ) -> dict[tuple[str, str | None], Weights]:
-        """Load each set of weights once, however it is named and however many nodes use it."""
-        loaded = {_place(resolved[main.model, main.revision]): self.main}
-        for (name, _), one in resolved.items():
-            if _place(one) not in loaded:
-                loaded[_place(one)] = load_weights(one, name, self.model.dtype, self.device, self_check)
-        return {named: loaded[_place(one)] for named, one in resolved.items()}
-
     def _weights_of(self, node: Node) -> dict[str, Weights]:
         names = [(node.model, node.revision), *((name, None) for name in node.models.values())]
         roles = node.described.roles
@@ -145,6 +137,10 @@ class HybridLM(StagedLM):
     def stage_method(self, stage: str) -> Method:
         """The method of a node."""
         return self.graph.node(stage).described
+
+    def uses(self, values: Mapping[str, Any]) -> list[tuple[str, Method, Mapping[str, Any]]]:
+        """The method and settings of every node that runs in this process."""
+        return [(node.name, node.described, self._values(node, values)) for node in self.nodes]
 
     def source_ids(self) -> frozenset[int]:
         """Return the ids that end the answer."""
@@ -316,10 +312,6 @@ def _models_of(nodes: Sequence[Node]) -> list[tuple[str, str | None]]:
     named = [(node.model, node.revision) for node in nodes]
     named += [(name, None) for node in nodes for name in node.models.values()]
     return list(dict.fromkeys(named))
-
-
-def _place(resolved: Resolved) -> tuple[str, str | None]:
-    return resolved.pretrained, resolved.revision
 
 
 def _is_json(text: str) -> bool:

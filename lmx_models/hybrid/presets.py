@@ -6,8 +6,9 @@ from typing import Any
 
 from lmx_files.errors import UserError, unknown
 from lmx_models.hybrid.graph import Graph, make_graph, read_graph
+from lmx_models.methods.registry import method_named
 
-DIFFUSION = ("wedlm", "mdlm", "bd3lm")
+DEFAULT_DIFFUSION = "wedlm"
 
 PLAN = """{prompt}
 
@@ -52,7 +53,8 @@ def chosen_graph(
     """Return the graph of a preset or of a file, exactly one of which must be named.
 
     Args:
-        ar, diffusion: names of a preset's two models. method: how the diffusion model decodes, one of `DIFFUSION`.
+        ar, diffusion: names of a preset's two models. method: how the diffusion model decodes, by any method with one
+            model; None: `DEFAULT_DIFFUSION`.
     """
     if (preset is None) == (graph is None):
         raise UserError(
@@ -67,9 +69,11 @@ def chosen_graph(
         return read_graph(graph)
     if preset not in PRESETS:
         raise unknown("preset", str(preset), PRESETS, "Or write your own: graph=FILE.yaml")
-    if method is not None and method not in DIFFUSION:
-        raise unknown("diffusion_method", method, DIFFUSION, "Other methods: graph=FILE.yaml")
+    method = DEFAULT_DIFFUSION if method is None else method
+    described = method_named(method, "diffusion_method")
+    if unnamed := [role for role in described.others if not isinstance(described.models.get(role), str)]:
+        raise UserError(f"diffusion_method={method} needs {unnamed[0]}=MODEL, which a preset has not: graph=FILE.yaml")
     for name, value in models.items():
         if value is None:
             raise UserError(f"preset={preset} needs {name}=MODEL: a short name (`lmx models`), a Hub id or a folder")
-    return make_graph(PRESETS[preset](str(ar), str(diffusion), method or DIFFUSION[0]))
+    return make_graph(PRESETS[preset](str(ar), str(diffusion), method))

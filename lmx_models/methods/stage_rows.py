@@ -33,7 +33,7 @@ class StageRows(StepModel):
         """Give `key`, a pair of text and name, the row of its place."""
         users = self._users.setdefault(self._place(key), [])
         if users:
-            self._row[key] = self._row[users[0]]
+            self.place(key, self.row(users[0]))
         else:
             super().open(key)
         users.append(key)
@@ -45,7 +45,7 @@ class StageRows(StepModel):
         users = self._users[self._place(key)]
         users.remove(key)
         if users:
-            del self._row[key]
+            self.forget(key)
         else:
             super().close(key)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 from collections import Counter
@@ -13,6 +12,7 @@ from typing import Any, ClassVar
 from lm_eval.api.instance import Instance
 
 from lmx_files.errors import UserError
+from lmx_files.hashing import sha256_of_text
 from lmx_models.core.completion import Completion
 from lmx_models.core.stopping import Stopping
 from lmx_models.core.trace import Trace
@@ -47,7 +47,7 @@ class StagedRequest(Request):
     @property
     def prompt_hash(self) -> str:
         """A hash of what was asked, whichever model's template it is rendered in."""
-        return hashlib.sha256(json.dumps(self.chat if self.chat is not None else self.context).encode()).hexdigest()
+        return sha256_of_text(json.dumps(self.chat if self.chat is not None else self.context))
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class StagedLM(DecoderLM):
     """A `DecoderLM` whose texts are written in stages, perhaps by several models. Subclasses say which.
 
     Args:
-        attn: attention of models that decode with ``wedlm``: ``auto``, ``sdpa`` or ``flash``, as in --model wedlm.
+        attn: attention of methods that say `flash` (``wedlm`` does): ``auto``, ``sdpa`` or ``flash``.
     """
 
     models_in_flight: ClassVar[int] = 2
@@ -115,6 +115,10 @@ class StagedLM(DecoderLM):
 
     def stage_method(self, stage: str) -> Method:
         """Return a stage's method."""
+        raise NotImplementedError
+
+    def uses(self, values: Mapping[str, Any]) -> list[tuple[str, Method, Mapping[str, Any]]]:
+        """Return where methods are used, which, and their settings under those of a text, for a journal."""
         raise NotImplementedError
 
     def records(self, trace: Trace) -> list[dict[str, Any]]:
@@ -177,6 +181,7 @@ class StagedLM(DecoderLM):
             "prompt_tokens": len(inner.prompt),
             "prompt_tokens_cut": len(tokens) - len(inner.prompt),
         }
+        call.method.note(call.values, self.notes)
         return run_stage(
             call.name,
             call.method.decoder(inner, call.weights),
@@ -222,15 +227,19 @@ class StagedLM(DecoderLM):
         methods = {stage: self.stage_method(stage) for stage in self.stage_weights()}
         models = shared_rows(self.stage_weights(), methods, rows, slots)
         if self.attn == "flash":
-            for stage in (stage for stage, method in methods.items() if method.name == "wedlm"):
-                attend_by(models[stage].cache, flash_attention.rows_varlen)
+            for stage, method in methods.items():
+                for name in feed_names(stage, method).values() if method.flash else ():
+                    attend_by(models[name].cache, flash_attention.rows_varlen)
         return models
 
     def identity(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """Return all that a text depends on: the attention, and the code of methods that come from plugins."""
+        """Return all that a text depends on: the attention, plugins' code, and files that methods' settings name."""
         methods = {self.stage_method(stage) for stage in self.stage_weights()}
         codes = {method.name: code for method in methods if (code := method.code())}
-        return {**super().identity(values), "attn": self.attn, **({"method_code": codes} if codes else {})}
+        told = {name: method.depends_on(own) for name, method, own in self.uses(values)}
+        files = {name: one for name, one in told.items() if any(one.values())}
+        more = {"method_code": codes, "method_files": files}
+        return {**super().identity(values), "attn": self.attn, **{name: one for name, one in more.items() if one}}
 
     def describe(self) -> dict[str, Any]:
         """Return every run-level setting, with the attention in use."""
@@ -267,8 +276,8 @@ class StagedLM(DecoderLM):
                 self.counts[name, f"tokens_by_{segment['source']}"] += segment["end"] - segment["start"]
             if "reasoning_finished" in record["extra"]:
                 self.counts[name, "unfinished_reasoning"] += not record["extra"]["reasoning_finished"]
-            if "consultations" in record["extra"]:
-                self.counts[name, "consultations"] += len(record["extra"]["consultations"])
+            for what, n in self.stage_method(name).counted(record["extra"]).items():
+                self.counts[name, what] += n
             if "json" in record:
                 self.counts[name, "valid_json"] += record["json"]
         return super()._keep(instance, request, text, fresh)

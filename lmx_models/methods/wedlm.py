@@ -4,16 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from lmx_files.errors import unknown
 from lmx_models.core.base import Decoding
 from lmx_models.decoding.diffusion.wedlm import WeDLMConfig, refuse_sampled_verification, wedlm
 from lmx_models.decoding.diffusion.wedlm_likelihood import wedlm_likelihood
-from lmx_models.engine import flash_attention
-from lmx_models.engine.slot_attention import attend_by
-from lmx_models.engine.step_model import StepModel
 from lmx_models.harness.likelihoods import LikelihoodConfig, MaskLikelihoods
 from lmx_models.methods.masks import Mask, has_mask, mask_of
 from lmx_models.methods.method import Method
@@ -46,18 +41,8 @@ WEDLM = Method(
     defaults=lambda writer: families.trained_window(writer.model.config),
     check=_greedy_if_verified,
     fit=has_mask,
+    flash=True,
 )
-
-
-@dataclass(frozen=True)
-class AttentionConfig:
-    """`attn`: ``sdpa`` (PyTorch's kernels), ``flash`` (the package flash-attn; CUDA, 16 bits), or ``auto``."""
-
-    attn: str = "auto"
-
-    def __post_init__(self) -> None:
-        if self.attn not in flash_attention.CHOICES:
-            raise unknown("attn", self.attn, flash_attention.CHOICES)
 
 
 class WeDLM(MaskLikelihoods, MethodLM):
@@ -70,21 +55,16 @@ class WeDLM(MaskLikelihoods, MethodLM):
     """
 
     described: ClassVar[Method] = WEDLM
-    own_arguments: ClassVar[tuple[str, ...]] = ("ll", "mc_samples", "attn")
-    declared: ClassVar[Mapping[str, str]] = {
-        **dict.fromkeys(("ll", "mc_samples"), "by `likelihood_settings`"),
-        "attn": "by `identity`, as it came out",
-    }
+    own_arguments: ClassVar[tuple[str, ...]] = ("ll", "mc_samples")
+    declared: ClassVar[Mapping[str, str]] = dict.fromkeys(("ll", "mc_samples"), "by `likelihood_settings`")
 
     def __init__(self, pretrained: Any = None, **kwargs: Any) -> None:
         self.likelihood = build(LikelihoodConfig, kwargs)
-        attention: AttentionConfig = build(AttentionConfig, kwargs)
         super().__init__(pretrained=pretrained, **kwargs)
         self._warn_of_wide_window()
         asked = self.run_values["mask_id"]
         self.mask_id = mask_of(self.weights["wedlm"], self.run_values)
-        self.attn = flash_attention.choose(attention.attn, self.device, self.model.dtype)
-        self.run_values |= {"mask_id": self.mask_id, "attn": self.attn}  # told as they came out
+        self.run_values |= {"mask_id": self.mask_id}  # told as it came out
         self.warn_of_training(asked)
 
     def _warn_of_wide_window(self) -> None:
@@ -101,10 +81,3 @@ class WeDLM(MaskLikelihoods, MethodLM):
         """Return the decoder that scores a text for ``ll=mc``."""
         rng = self.text_stream(context, continuation)
         return wedlm_likelihood(context, continuation, self.likelihood.mc_samples, rng, self.mask_id)
-
-    def step_models(self, rows: int, slots: int) -> dict[str, StepModel]:
-        """Return the one model, with the attention that was chosen."""
-        models = super().step_models(rows, slots)
-        if self.attn == "flash":
-            attend_by(models["wedlm"].cache, flash_attention.rows_varlen)
-        return models

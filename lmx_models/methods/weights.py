@@ -63,7 +63,7 @@ def stop_ids(weights: Mapping[str, Weights]) -> frozenset[int]:
 
 def loaded_by(lm: Any) -> Weights:
     """Return the model that lm_eval's ``hf`` loaded for a `DecoderLM`."""
-    source = lm._asked_name
+    source = lm.writer_name
     if lm.given:
         source = (lm.given["pretrained"], lm.given.get("revision"), getattr(lm.model.config, "_commit_hash", None))
-    return Weights(lm._asked_name, lm.model, lm.tokenizer, source, lm.max_length, lm.family)
+    return Weights(lm.writer_name, lm.model, lm.tokenizer, source, lm.max_length, lm.family)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from lmx_files.errors import UserError
+from lmx_files.hashing import sha256
 from lmx_models.zoo import cache
 
 # Of a model's folder, what makes it write what it writes.
@@ -64,7 +65,7 @@ def file_identity(path: str) -> str:
 
 @functools.cache
 def _hash_as_of(path: str, _size: int, _modified: int) -> str:
-    return cache.sha256_of(Path(path))
+    return sha256(Path(path))
 
 
 @functools.cache
@@ -83,7 +84,7 @@ def model_identity(pretrained: str, revision: str | None, commit: str | None) ->
     found = {path for pattern in CONTENT for path in folder.glob(pattern)} if is_model else set(folder.rglob("*"))
     for path in sorted(path for path in found if path.is_file()):
         large = path.stat().st_size > LARGE
-        content = cache.known_sha256(path) if large else cache.sha256_of(path)
+        content = cache.known_sha256(path) if large else sha256(path)
         digest.update(f"{path.relative_to(folder)} {content}\n".encode())
     return f"sha256:{digest.hexdigest()}"
 

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
-from lmx_files import opening
+from lmx_files import jsonl
 from lmx_files.errors import UserError
+from lmx_files.hashing import sha256_of_text
 from lmx_models.core.completion import Completion
 from lmx_models.core.trace import ModelCost, Trace
 
-_BEGINNING = b'{"task": '
+_BEGINNING = '{"task": '
 
 
 class TraceFile:
@@ -32,7 +30,7 @@ class TraceFile:
         self.path = Path(path if rank == 0 else f"{path}.rank{rank}")
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._file: IO[str] = _open_after_last_line(self.path)  # raises a UserError for a file of another kind
+            self._file = jsonl.Appender(self.path, _BEGINNING, "traces", '"prompt_hash"')
         except OSError as error:
             raise UserError(
                 f"cannot write traces to {self.path} ({error.strerror}): name a file in a writable folder, "
@@ -57,35 +55,18 @@ class TraceFile:
             "task": task,
             "doc_id": doc_id,
             "repeat": repeat,
-            "prompt_hash": hashlib.sha256(prompt.encode()).hexdigest(),
+            "prompt_hash": sha256_of_text(prompt),
             "text": str(text),
             "pieces": pieces,
             "trace": text.trace.as_dict(),
         }
         try:
-            self._file.write(json.dumps(line, ensure_ascii=False) + "\n")
-            self._file.flush()
-            if not self.journaled:
-                os.fsync(self._file.fileno())
+            self._file.add(line, sync=not self.journaled)
         except OSError as error:
             raise UserError(
                 f"cannot write traces to {self.path} ({error.strerror}): make room, or name another file with "
                 "traces=FILE or LMX_TRACES=FILE"
             ) from error
-
-
-def _open_after_last_line(path: Path) -> IO[str]:
-    """Open for appending, without the unfinished line that a killed process may have left.
-
-    Half a surrogate pair, which UTF-8 does not have, is written as its escape, which is the same in JSON.
-    """
-    descriptor = opening.open_after_last_line(
-        path,
-        lambda line: line.startswith(_BEGINNING) and b'"prompt_hash"' in line,
-        lambda torn: torn.startswith(_BEGINNING) or torn == _BEGINNING[: len(torn)] > b"{",
-        "traces",
-    )
-    return os.fdopen(descriptor, "a", encoding="utf-8", errors="backslashreplace")
 
 
 def pieces_of(text: str, trace: Trace, decode: Callable[[Sequence[int]], str]) -> list[tuple[str, str]]:
@@ -110,7 +91,7 @@ class RunStatistics:
         self.finish: dict[str, int] = {}
         self.by_source: dict[str, int] = {}
         self.cost: dict[str, ModelCost] = {}
-        self.consultations = 0
+        self.counts: dict[str, int] = {}  # what a method counts, see `Method.counts`
         self.reasoning: int | None = None  # texts that ended within their reasoning; None: nothing is known of any
 
     def add(self, text: Completion, fresh: bool = True) -> None:
@@ -123,13 +104,16 @@ class RunStatistics:
             self.fresh_kept += trace.kept
         self.dropped += trace.dropped
         self.finish[trace.finish] = self.finish.get(trace.finish, 0) + 1
-        self.consultations += len(trace.extra.get("consultations", ()))
         if "reasoning_finished" in trace.extra:
             self.reasoning = (self.reasoning or 0) + (not trace.extra["reasoning_finished"])
         for source, tokens in trace.by_source().items():
             self.by_source[source] = self.by_source.get(source, 0) + tokens
         for name, cost in trace.cost.items():
             self.cost.setdefault(name, ModelCost()).add(cost)
+
+    def count(self, counts: dict[str, int]) -> None:
+        """Add what a method counts of one text."""
+        _add(self.counts, counts)
 
     def merge(self, other: RunStatistics) -> None:
         """Add the statistics of another rank; the ranks ran side by side, so the longest time counts."""
@@ -138,13 +122,11 @@ class RunStatistics:
         self.fresh_texts += other.fresh_texts
         self.fresh_kept += other.fresh_kept
         self.dropped += other.dropped
-        self.consultations += other.consultations
         if other.reasoning is not None:
             self.reasoning = (self.reasoning or 0) + other.reasoning
         self.seconds = max(self.seconds, other.seconds)
-        for mine, theirs in ((self.finish, other.finish), (self.by_source, other.by_source)):
-            for name, count in theirs.items():
-                mine[name] = mine.get(name, 0) + count
+        for name in ("finish", "by_source", "counts"):
+            _add(getattr(self, name), getattr(other, name))
         for name, cost in other.cost.items():
             self.cost.setdefault(name, ModelCost()).add(cost)
 
@@ -167,11 +149,11 @@ class RunStatistics:
             "tokens_dropped": self.dropped,
             "tokens_fed": fed,
             "forwards": forwards,
-            "tokens_per_forward": _ratio(self.kept, forwards),
-            "p_cache": _ratio(self.kept, fed),
+            "tokens_per_forward": ratio(self.kept, forwards),
+            "p_cache": ratio(self.kept, fed),
             "seconds": round(self.seconds, 3),
             "model_seconds": round(sum(cost.seconds_prefill + cost.seconds_decode for cost in self.cost.values()), 3),
-            "tokens_per_second": _ratio(self.fresh_kept, self.seconds),
+            "tokens_per_second": ratio(self.fresh_kept, self.seconds),
             "texts_from_journal": self.texts - self.fresh_texts,
             "finish": dict(sorted(self.finish.items())),
             "tokens_by_source": self.by_source,
@@ -180,19 +162,22 @@ class RunStatistics:
                     "forwards": cost.forwards,
                     "prefill_tokens": cost.prefill,
                     "decode_tokens": cost.decode,
-                    "prefill_tokens_per_second": _ratio(cost.prefill, cost.seconds_prefill),
-                    "decode_tokens_per_second": _ratio(cost.decode, cost.seconds_decode),
+                    "prefill_tokens_per_second": ratio(cost.prefill, cost.seconds_prefill),
+                    "decode_tokens_per_second": ratio(cost.decode, cost.seconds_decode),
                 }
                 for name, cost in self.cost.items()
             },
         }
         if self.reasoning is not None:
             report["unfinished_reasoning"] = self.reasoning
-        if "oracle" in self.by_source or self.consultations:
-            report["consultations"] = self.consultations
-            report["oracle_share"] = _ratio(self.by_source.get("oracle", 0), self.kept)
         return report
 
 
-def _ratio(a: float, b: float) -> float | None:
+def _add(sums: dict[str, int], counts: dict[str, int]) -> None:
+    for name, count in counts.items():
+        sums[name] = sums.get(name, 0) + count
+
+
+def ratio(a: float, b: float) -> float | None:
+    """Return a / b as results tell it; None of nothing."""
     return round(a / b, 4) if b else None

@@ -7,7 +7,6 @@ folder.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 import re
@@ -17,8 +16,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from lmx_files import opening
+from lmx_files import atomic, opening
 from lmx_files.errors import UserError
+from lmx_files.hashing import sha256
 from lmx_files.safety import terminal
 from lmx_files.user_cache import cache_root
 
@@ -60,7 +60,7 @@ def check_planted(folder: Path) -> None:
         written = provenance.get("files")  # former versions wrote none
         names = set() if written is None else set(written) | set(_files(folder))
         wrong = sorted(name for name in names if _changed(folder / name, written.get(name)))
-    except (OSError, ValueError, TypeError, AttributeError, RecursionError):
+    except (OSError, UserError, ValueError, TypeError, AttributeError, RecursionError):
         raise _planted(folder, f"{PROVENANCE} does not say what the conversion wrote") from None
     if wrong:
         raise _planted(folder, f"{wrong[0]} is not what the conversion wrote")
@@ -81,7 +81,7 @@ def _trusted_owners() -> set[int]:
 
 def note_files(folder: Path) -> dict[str, str]:
     """Return the SHA-256 of each file of a converted model, for its provenance file."""
-    return {name: sha256_of(folder / name) for name in _files(folder)}
+    return {name: sha256(folder / name) for name in _files(folder)}
 
 
 def _files(folder: Path) -> list[str]:
@@ -166,15 +166,6 @@ def require_space(folder: Path, needed: int) -> None:
         )
 
 
-def sha256_of(path: Path) -> str:
-    """Return the SHA-256 of a file, read in pieces."""
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while block := stream.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
-
-
 def known_sha256(path: Path) -> str:
     """Return the SHA-256 of a user's file, from memory while its size and time of change stay the same."""
     stat = path.stat()
@@ -187,13 +178,11 @@ def known_sha256(path: Path) -> str:
     found = memory.get(key)
     if isinstance(found, list) and len(found) == 3 and found[:2] == stamp:
         return str(found[2])
-    digest = sha256_of(path)
+    digest = sha256(path)
     memory[key] = [*stamp, digest]
     with user_errors_from_disk(memory_file.parent):
         memory_file.parent.mkdir(parents=True, exist_ok=True)
-        new = memory_file.with_suffix(f".{os.urandom(4).hex()}.part")
-        new.write_text(json.dumps(memory, indent=1), encoding="utf-8")
-        new.replace(memory_file)
+        atomic.write(memory_file, json.dumps(memory, indent=1))
     return digest
 
 

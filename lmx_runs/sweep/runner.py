@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from lmx_files import opening
+from lmx_files import atomic
 from lmx_files.errors import UserError
 from lmx_runs.jobs import logs
 from lmx_runs.jobs.executors import Executor, Job, Report, SubmissionError, outcome_of
@@ -169,7 +169,7 @@ class Runner:
             "log": str(arm.folder / LOG),
             "outcome": str(job.outcome),
         }
-        opening.write_private(job.description, json.dumps(described, indent=1) + "\n")
+        atomic.write(job.description, json.dumps(described, indent=1) + "\n", sync=True, mode=atomic.OWNER)
         # Written down before it happens: if the sweep is killed in between, the next one looks for the token.
         self._set(
             arm.name,

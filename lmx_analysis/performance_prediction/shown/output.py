@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-import io
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from lmx_analysis.performance_prediction.aggregate import FILE, Result
 from lmx_analysis.tables import csv_text, json_text, number, p_value, table
-from lmx_files.manifest import versions
+from lmx_files import manifest, parquet
+
+PACKAGES = (*manifest.ANALYSES, "scikit-learn", "crepes", "torch", "transformers", "peft")
 
 if TYPE_CHECKING:
     from rich.table import Table
 
 
-def predictions(records: Sequence[dict[str, Any]], manifest: dict[str, Any]) -> dict[str, bytes]:
-    """Return the files of a training."""
-    out = io.BytesIO()
-    pd.DataFrame(list(records)).to_parquet(out, index=False)
-    whole = manifest | {"versions": versions()}
+def predictions(records: Sequence[dict[str, Any]], told: dict[str, Any]) -> dict[str, bytes]:
+    """Return the files of a training; `told`: its dataset, the dataset's sha256, its options and notes."""
+    options = told["options"]
+    made = manifest.of_analysis({told["dataset"]: told["sha256"]}, options, {"splits": options["seeds"]}, PACKAGES)
+    whole = told | made
     return {
-        FILE: out.getvalue(),
+        FILE: parquet.encoded(pd.DataFrame(list(records))),
         "predictions.csv": csv_text(records).encode(),
         "train.json": json_text(whole).encode(),
     }
@@ -57,17 +59,20 @@ def _row(result: Result) -> dict[str, Any]:
     }
 
 
-def files(results: Sequence[Result], plots: bool, level: float) -> dict[str, str | bytes]:
-    """Return ``results.csv``, ``.json``, ``.parquet``, the predictions with intervals, and plots if asked for."""
+def files(results: Sequence[Result], plots: bool, level: float, inputs: Iterable[Path] = ()) -> dict[str, str | bytes]:
+    """Return ``results.csv``, ``.json``, ``.parquet``, the predictions with intervals, and plots if asked for.
+
+    Args:
+        inputs: the files that the results are made of.
+    """
     made = rows(results)
-    out, each = io.BytesIO(), io.BytesIO()
-    pd.DataFrame(made).to_parquet(out, index=False)
-    pd.concat([result.frame for result in results], ignore_index=True).to_parquet(each, index=False)
-    whole = {"level": level, "results": made, "said": sentences(results), "versions": versions()}
+    each = pd.concat([result.frame for result in results], ignore_index=True)
+    about = manifest.of_analysis(inputs, {"level": level}, packages=PACKAGES)
+    whole = {"level": level, "results": made, "said": sentences(results), **about}
     found: dict[str, str | bytes] = {
         "results.csv": csv_text(made),
-        "results.parquet": out.getvalue(),
-        "intervals.parquet": each.getvalue(),
+        "results.parquet": parquet.encoded(pd.DataFrame(made)),
+        "intervals.parquet": parquet.encoded(each),
         "results.json": json_text(whole),
     }
     if plots:

@@ -69,12 +69,6 @@ def boxes(text: str, percent: bool = True) -> list[Box]:
     return found[::-1]
 
 
-def last_boxed(text: str) -> str | None:
-    """Return the content of the last box, or None."""
-    found = boxes(text)
-    return found[-1].content if found else None
-
-
 def joined(text: str, found: list[Box]) -> list[str]:
     r"""Return the contents of the last boxes that form one answer, without repetitions: `\boxed{1}` and `\boxed{2}`.
 

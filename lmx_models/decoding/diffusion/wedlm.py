@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 
@@ -34,7 +34,7 @@ class WeDLMConfig:
         window: masks behind the known text (W). By ``--model wedlm``: what config.json names, if anything.
         tau: a mask is filled if its adjusted entropy is below this, in nats. None: one token a forward.
         distance: penalty on the entropy for each position behind the first mask, in nats. Users call it ``lambda``
-            as the paper does; Python reserves that word (see `field_names`).
+            as the paper does; Python reserves that word (`names` of the method).
         verify: ``ar``: a filled token is kept only if it is the autoregressive argmax, so that the text is that of
             greedy autoregression.
     """
@@ -62,11 +62,6 @@ def refuse_sampled_verification(config: WeDLMConfig, sampling: Sampling) -> None
             f"verify={config.verify} writes the text of greedy decoding, and temperature={sampling.temperature:g}: set "
             "temperature=0, or leave verify out"
         )
-
-
-def field_names(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return settings under the names of `WeDLMConfig`'s fields: ``lambda`` becomes ``distance``."""
-    return {"distance" if name == "lambda" else name: value for name, value in values.items()}
 
 
 class Filled(NamedTuple):
@@ -174,6 +169,7 @@ def _fill(
     """
     if not holes:
         return []
+    # Not `core.distributions.token_scores`, whose last digits differ: they decide which mask is filled.
     entropies = torch.special.entr(torch.softmax(rows.float(), dim=-1)).sum(-1).tolist()
     adjusted = [h + config.distance * (place - holes[0]) for h, place in zip(entropies, holes, strict=True)]
     chosen = [j for j, value in enumerate(adjusted) if config.tau is not None and value < config.tau]

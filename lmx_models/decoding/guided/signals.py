@@ -1,4 +1,8 @@
-"""Signals of uncertainty, read from one position's logits."""
+"""Signals of uncertainty, read from one position's logits.
+
+Not by `core.distributions.token_scores`, which gives all scores at once and agrees to some 1e-5: thresholds that were
+calibrated, and the signals in traces, hold these digits, and a signal at its threshold decides who writes.
+"""
 
 from __future__ import annotations
 

@@ -103,7 +103,10 @@ def test_the_files(two, lmx, tmp_path):
     assert json.loads(out) == whole
     assert whole["settings"]["seed"] == 1234
     assert len(whole["runs"]["a"]["samples"]["t"]["sha256"]) == 64
-    assert set(whole["versions"]) == {"python", "lmx-eval", "numpy", "scipy", "statsmodels"}
+    assert {"python", "lmx-eval", "numpy", "scipy", "statsmodels"} <= set(whole["versions"])
+    assert whole["inputs"][whole["runs"]["a"]["file"]] == whole["runs"]["a"]["sha256"]
+    assert whole["seeds"] == {"sign flips": 1234}
+    assert whole["machine"]["system"]
     (row,) = csv.DictReader((folder / "differences.csv").open())
     assert float(row["p_holm"]) == pytest.approx(0.0078125)
     assert row["verdict"] == "better"

@@ -12,8 +12,8 @@ import pytest
 from scipy import stats
 
 from lmx_analysis.guided_stats.correlation import correlate
-from lmx_analysis.guided_stats.permutation import Shuffled, p_value
 from lmx_analysis.stats import benjamini_hochberg
+from lmx_analysis.stats.correlation import Shuffled, permuted_p
 
 
 def columns(seed: int = 0, documents: int = 40, each: int = 3) -> Iterator[list[Any]]:
@@ -137,7 +137,7 @@ def test_without_a_permutation_the_jackknife_gives_p() -> None:
 def test_ranks_of_permuted_answers_are_made_anew() -> None:
     x, y = np.array([1.0, 2.0, 3.0, 4.0]), np.array([0.0, 0.5, 0.5, 7.0])
     draws = iter([np.array([[0.0, 0.5, 0.5, 7.0], [7.0, 0.5, 0.5, 0.0], [0.5, 0.0, 7.0, 0.5]])])
-    assert p_value(x, y, draws, ranks=True) == pytest.approx(3 / 4)
+    assert permuted_p(x, y, draws, ranks=True) == pytest.approx(3 / 4)
 
 
 def test_both_coefficients_are_one_family() -> None:
@@ -149,3 +149,19 @@ def test_both_coefficients_are_one_family() -> None:
     found = correlate(x, right.tolist(), list(range(60)), 999, 0)
     assert len(found) == 6
     assert [each.p_bh for each in found] == pytest.approx(benjamini_hochberg(each.p for each in found))
+
+
+def test_an_interval_that_is_withheld_says_why() -> None:
+    x, y, clusters = columns()
+    known = correlate({"x": x}, y, clusters, 99, 0)[0]
+    assert (known.interval.known, known.interval.withheld) == (True, "")
+    few = correlate({"x": x[:18]}, [1.0, 1.0, 1.0, *[0.0] * 6, *[1.0] * 9], clusters[:18], 99, 0)[0]
+    assert (few.fewest, few.interval.withheld) == (2, "fewer than 10 documents differ from the rest")
+    assert math.isfinite(few.p)
+    flat = correlate({"x": [1.0] * len(x)}, y, clusters, 99, 0)[0]
+    assert flat.interval.withheld.startswith("one side does not vary")
+    perfect = correlate({"x": y}, y, clusters, 99, 0)[0]
+    assert perfect.interval.withheld.startswith("the correlation is perfect")
+    alike = correlate({"x": x}, [1.0, *[0.0] * (len(x) - 1)], list(range(len(x))), 99, 0)[0]
+    assert alike.interval.withheld == "fewer than two documents differ from the rest"
+    assert few.record()["withheld"] == few.interval.withheld

@@ -216,6 +216,8 @@ def test_command_prints_and_writes_tables(sweep: Path, tmp_path: Path) -> None:
     whole = json.loads((output / "guided_curve.json").read_text())
     assert whole["points"][1]["all"]["max_oracle_tokens"] == "inf"
     assert len(whole["runs"][0]["sha256"]) == 3
+    assert set(whole["runs"][0]["sha256"].values()) < set(whole["inputs"].values())
+    assert {"git", "machine", "seeds", "versions"} <= set(whole)
 
 
 def test_plots(sweep: Path, tmp_path: Path) -> None:

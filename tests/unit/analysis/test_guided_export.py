@@ -10,13 +10,17 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from lmx_analysis.guided.export import FIELDS, read_export, records
+from lmx_analysis.guided.export import records
 from lmx_analysis.guided.runs import find_guided_runs, guided_texts
 from lmx_cli.main import app
 from lmx_files import jsonl
 from lmx_files.errors import UserError
 from tests.unit.guided.guided_tools import answer, write_guided_run
 
+FIELDS = (
+    "c", "k", "base_model_id", "oracle_model_id", "prompt", "result", "ground_truth", "parsed_answer",
+    "interleaved_outputs", "cheat_positions", "total_tokens_generated",
+)  # fmt: skip
 PIECES = [("base", "2 + 2", 3), ("oracle", " is", 2), ("base", " \u2264 ", 2), ("oracle", "4", 1)]
 GOLDEN = (
     '{"c": 2, "k": 5, "base_model_id": "small", "oracle_model_id": "large", "prompt": "question 7", '
@@ -43,7 +47,7 @@ def exported(folder: Path, output: Path, *more: str) -> list[dict[str, object]]:
     outcome = CliRunner().invoke(app, ["guided-export", str(folder), "-o", str(output), *more])
     if outcome.exception is not None and not isinstance(outcome.exception, SystemExit):
         raise outcome.exception
-    return list(read_export(output))
+    return list(jsonl.read(output))
 
 
 def test_golden(tmp_path: Path) -> None:
@@ -163,12 +167,6 @@ def test_no_guided_run(tmp_path: Path) -> None:
         exported(run(tmp_path / "run", method="ar"), tmp_path / "out.jsonl")
     with pytest.raises(UserError, match="is a folder"):
         exported(run(tmp_path / "run"), tmp_path)
-
-
-def test_read_names_missing_fields(tmp_path: Path) -> None:
-    (tmp_path / "bad.jsonl").write_text('{"c": 1}\n')
-    with pytest.raises(UserError, match="answer 1: no k, base_model_id"):
-        list(read_export(tmp_path / "bad.jsonl"))
 
 
 def test_two_runs_that_share_a_traces_file_do_not_mix(tmp_path: Path) -> None:

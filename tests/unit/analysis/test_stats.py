@@ -28,6 +28,7 @@ from lmx_analysis.stats import (
     wilson,
 )
 from lmx_analysis.stats import bootstrap as bootstrap_module
+from lmx_analysis.stats.intervals import t_critical, t_statistics
 from lmx_files.errors import UserError
 
 
@@ -212,3 +213,11 @@ def test_values_that_both_lack_hide_no_verdict():
     a[4] = b[4] = np.nan
     found = judged(a, b, Metric())
     assert (found.both, found.p, found.withheld) == (1, 1.0, "")
+
+
+def test_t_of_each_row_is_scipys():
+    values = np.random.default_rng(3).normal(0.3, 1.0, size=(6, 11))
+    expected = stats.ttest_1samp(values, 0.0, axis=1)
+    assert t_statistics(values) == pytest.approx(expected.statistic)
+    assert ((abs(t_statistics(values)) > t_critical(10)) == (expected.pvalue < 0.05)).all()
+    assert np.isnan(t_statistics(np.zeros((1, 4)))).all()

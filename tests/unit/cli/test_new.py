@@ -16,7 +16,7 @@ from lmx_files.errors import UserError
 from lmx_plugins import discovery
 
 ROOT = Path(__file__).parents[3]
-GUIDE = (ROOT / "docs" / "extend.md").read_text(encoding="utf-8")
+GUIDE = "".join((ROOT / "docs" / name).read_text(encoding="utf-8") for name in ("extend.md", "extend_tasks.md"))
 Run = Callable[..., tuple[int, str, str]]
 
 
@@ -164,7 +164,7 @@ def test_the_guide_shows_the_files_as_they_are_written(kind: str) -> None:
     for path, code in shown:
         text = written[path.removeprefix(f"{name}/")]
         for part in re.split(r"\n *(?:# )?\.\.\.\n", code):
-            assert part.strip("\n") in text, f"{path} as docs/extend.md shows it is not what `lmx new` writes:\n{part}"
+            assert part.strip("\n") in text, f"{path} as the guide shows it is not what `lmx new` writes:\n{part}"
 
 
 @pytest.mark.full

@@ -9,7 +9,7 @@ from lmx_files.errors import UserError
 from lmx_models.core.base import Segment
 from lmx_models.core.driver import drive, made_up
 from lmx_models.core.sampling import Sampling, stream
-from lmx_models.decoding.diffusion.wedlm import WeDLMConfig, field_names, wedlm
+from lmx_models.decoding.diffusion.wedlm import WeDLMConfig, wedlm
 from lmx_models.engine.step_model import StepModel
 from tests.unit.decoding.decoding_tools import EOS, VOCABULARY, stopping, text_of
 from tests.unit.decoding.wedlm_tools import (
@@ -198,7 +198,3 @@ def test_a_prompt_without_tokens_is_refused():
 def test_bad_settings(bad, message):
     with pytest.raises(UserError, match=message):
         WeDLMConfig(**bad)
-
-
-def test_lambda_is_the_user_s_name_of_the_penalty():
-    assert field_names({"lambda": 0.1, "tau": 1}) == {"distance": 0.1, "tau": 1}

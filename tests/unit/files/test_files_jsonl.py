@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
+import resource
+import signal
 
 import pytest
 
-from lmx_files import atomic, hashing, jsonl
+from lmx_files import hashing, jsonl
 from lmx_files.errors import UserError
 
 
@@ -79,38 +80,46 @@ def test_surrogates_become_what_can_be_printed():
     assert jsonl.without_surrogates(whole) == {"a\ufffd": ["\ufffd", "\U0001f600", 1, None]}
 
 
-def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
-    place = tmp_path / ("n" * 240)
-    place.write_text("old")
-
-    def broken():
-        with atomic.replacing(place) as file:
-            file.write("new")
-            raise RuntimeError
-
-    with pytest.raises(RuntimeError):
-        broken()
-    assert place.read_text() == "old"
-    atomic.write(place, "new", sync=True)
-    atomic.write(tmp_path / "bytes", b"\0")
-    assert place.read_text() == "new"
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["bytes", place.name]
+def append(path, *values):
+    with jsonl.Appender(path, '{"number": ', "numbers", '"name"') as file:
+        for value in values:
+            file.add(value)
 
 
-def test_a_new_file_has_the_mode_of_any_new_file(tmp_path):
-    (tmp_path / "plain").touch()
-    atomic.write(tmp_path / "new", "x")
-    assert (tmp_path / "new").stat().st_mode == (tmp_path / "plain").stat().st_mode
+@pytest.mark.parametrize("torn", [b"", b"{", b'{"num', b'{"number": 2, "na', b"\0\0\0\0"])
+def test_an_appender_goes_on_after_a_torn_line(tmp_path, torn):
+    path = tmp_path / "numbers.jsonl"
+    append(path, {"number": 1, "name": "ü\ud800"})
+    path.write_bytes(path.read_bytes() + torn)
+    append(path, {"number": 2, "name": "b"})
+    assert [line["number"] for line in jsonl.read(path)] == [1, 2]
+    assert next(jsonl.read(path))["name"] == "ü\ud800"
 
 
-def test_of_several_files_all_change_or_none(tmp_path):
-    (tmp_path / "a").write_text("old")
-    (tmp_path / "b").mkdir()
-    (tmp_path / "b" / "c").touch()
-    for files in ({"a": "new", "../b": "x"}, {"a": "new", "x" * 300: "x"}, {"a": "new", "nul\0": "x"}):
-        with pytest.raises(UserError):
-            atomic.write_files(tmp_path, files)
-        assert (tmp_path / "a").read_text() == "old"
-    atomic.write_files(tmp_path / "new", {"a": json.dumps({"a": "ü"}, ensure_ascii=False), "b": b"x"})
-    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["a", "b"]
-    assert not list(tmp_path.rglob("*.part"))
+@pytest.mark.parametrize(
+    "content", [b'{"number": 1}\n', b'{"other": 1, "name": 2}\n', b"{", b'{"number": 1, "name": 2}\nx']
+)
+def test_an_appender_leaves_other_files_alone(tmp_path, content):
+    path = tmp_path / "numbers.jsonl"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match="holds something else than numbers"):
+        append(path, {"number": 2, "name": "b"})
+    assert path.read_bytes() == content
+
+
+def test_a_disk_that_fills_up_in_the_middle_of_a_line_leaves_none_of_it(tmp_path):
+    path = tmp_path / "numbers.jsonl"
+    with jsonl.Appender(path, '{"number": ', "numbers") as file:
+        file.add({"number": 1})
+        limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 5, limit[1]))
+        ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        try:
+            with pytest.raises(OSError, match="File too large"):
+                file.add({"number": 2})
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+            signal.signal(signal.SIGXFSZ, ignored)
+        assert path.read_bytes() == b'{"number": 1}\n'
+        file.add({"number": 3})
+    assert [line["number"] for line in jsonl.read(path)] == [1, 3]

@@ -49,22 +49,20 @@ def test_a_file_that_is_not_surely_ours_is_left_as_it_is(tmp_path, content):
 
 
 @pytest.mark.parametrize(
-    ("before", "after"), [(b"", b""), (b"ours 1\n", b"ours 1\n"), (b"ours 1\nours to", b"ours 1\n"), (b"ours t", b"")]
+    ("before", "after"),
+    [
+        (b"", b""),
+        (b"ours 1\n", b"ours 1\n"),
+        (b"ours 1\nours to", b"ours 1\n"),
+        (b"ours 1\no", b"ours 1\n"),
+        (b"ours t", b""),
+    ],
 )
 def test_a_torn_line_of_ours_is_cut(tmp_path, before, after):
     path = tmp_path / "name"
     path.write_bytes(before)
     os.close(append(path))
     assert path.read_bytes() == after
-
-
-def test_a_new_file_is_new(tmp_path):
-    (tmp_path / "victim").write_bytes(b"kept")
-    (tmp_path / "name").symlink_to(tmp_path / "victim")
-    for name in ("name", "victim"):
-        with pytest.raises((FileExistsError, UserError)):
-            opening.create_new(tmp_path / name)
-    assert (tmp_path / "victim").read_bytes() == b"kept"
 
 
 def test_a_file_larger_than_ours_ever_are_is_not_read(tmp_path):

@@ -8,11 +8,11 @@ from typing import Any, ClassVar
 
 import pytest
 
-from lmx_cli.rescore import scorers
 from lmx_files import manifest
 from lmx_files.errors import UserError
 from lmx_files.safety import git
 from lmx_models.zoo import cache
+from lmx_runs.rescore import scorers
 
 
 @pytest.fixture

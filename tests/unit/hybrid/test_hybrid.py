@@ -4,8 +4,8 @@ import pytest
 from lm_eval.api.instance import Instance
 
 from lmx_files.errors import UserError
-from lmx_models.hybrid import model as hybrid_module
 from lmx_models.hybrid.model import HybridLM
+from lmx_models.methods import roles
 from lmx_models.methods.ar import AutoregressiveLM
 from lmx_models.zoo import catalogue
 from tests.unit.hybrid.hybrid_tools import CHAT, SMALL, ask, stages, write
@@ -156,8 +156,8 @@ def test_a_stage_does_not_depend_on_how_many_numbers_another_one_drew(graph):
 
 def test_the_same_weights_are_loaded_once_and_stages_take_turns_in_a_row(graph, monkeypatch):
     loaded = []
-    load = hybrid_module.load_weights
-    monkeypatch.setattr(hybrid_module, "load_weights", lambda *args: loaded.append(args[1]) or load(*args))
+    load = roles.load_weights
+    monkeypatch.setattr(roles, "load_weights", lambda *args: loaded.append(args[1]) or load(*args))
     folder, policy = catalogue.resolve("tiny-oracle").pretrained, {"policy": "fixed", "every": 3, "k": 2}
     path = graph(
         a=("tiny-oracle", "ar", "{prompt}"),

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from lmx_files.errors import UserError
 from lmx_models.hybrid.graph import Template, make_graph, read_graph
-from lmx_models.hybrid.presets import DIFFUSION, PRESETS, chosen_graph
-from lmx_models.methods.method import check_settings
+from lmx_models.hybrid.presets import PRESETS, chosen_graph
+from lmx_models.methods.method import Method, check_settings
+from lmx_models.methods.registry import METHODS
 
 CONFIGS = Path(__file__).parents[3] / "configs"
 
@@ -106,9 +107,10 @@ def test_bad_files(tmp_path, text, message):
         read_graph(str(tmp_path / "none.yaml"))
 
 
-@pytest.mark.parametrize("method", DIFFUSION)
+@pytest.mark.parametrize("method", ["wedlm", "mdlm", "bd3lm", "of_a_plugin"])
 @pytest.mark.parametrize("preset", PRESETS)
-def test_presets(preset, method):
+def test_presets(preset, method, monkeypatch):
+    monkeypatch.setitem(METHODS, "of_a_plugin", Method("of_a_plugin", lambda *_: None))
     made = chosen_graph(preset, None, "the-ar", "the-diffusion", method)
     first, last = made.nodes
     assert last.template.inputs == ("prompt", first.name)
@@ -135,6 +137,10 @@ def test_the_published_settings_of_the_presets():
         (("ar_to_difusion", None, "a", "d", None), "unknown preset 'ar_to_difusion': did you mean 'ar_to_diffusion'"),
         (("ar_to_diffusion", None, "a", None, None), "needs diffusion=MODEL"),
         (("ar_to_diffusion", None, "a", "d", "wedl"), "unknown diffusion_method 'wedl': did you mean 'wedlm'"),
+        (
+            ("ar_to_diffusion", None, "a", "d", "guided"),
+            "diffusion_method=guided needs oracle=MODEL, which a preset has not",
+        ),
         ((None, "g.yaml", "a", None, None), "ar belong to a preset"),
     ],
 )

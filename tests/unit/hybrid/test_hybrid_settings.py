@@ -9,8 +9,8 @@ import yaml
 from lm_eval.api.instance import Instance
 
 from lmx_files.errors import UserError
-from lmx_models.hybrid import model as hybrid_module
 from lmx_models.hybrid.model import HybridLM
+from lmx_models.methods import roles
 from lmx_models.methods.ar import AutoregressiveLM
 from tests.unit.hybrid.hybrid_tools import SMALL, TWO, stages, write
 from tests.unit.models.test_decoder_lm import PROMPTS
@@ -118,7 +118,7 @@ def test_mistakes_are_one_line_before_any_model_is_loaded(graph, monkeypatch, no
         raise AssertionError("a model was loaded")
 
     monkeypatch.setattr(HybridLM, "_get_config", loaded)
-    monkeypatch.setattr(hybrid_module, "load_weights", loaded)
+    monkeypatch.setattr(roles, "load_weights", loaded)
     with pytest.raises(UserError, match=message) as caught:
         HybridLM(graph=graph(**nodes), **SMALL, **arguments)
     assert "\n" not in str(caught.value)

@@ -13,7 +13,7 @@ from lmx_metrics.math.compare.products import explicit
 from lmx_metrics.math.compare.sets import readings
 from lmx_metrics.math.compare.shapes import shape
 from lmx_metrics.math.notation.answer import extract
-from lmx_metrics.math.notation.boxes import last_boxed
+from lmx_metrics.math.notation.boxes import boxes
 from lmx_metrics.math.notation.latex import braced_arguments, matching_braces, split
 from lmx_metrics.math.notation.normalise import MAX_LENGTH, normalise
 from lmx_metrics.math.notation.numbers import based, number
@@ -32,7 +32,7 @@ def test_any_text_is_taken(text: str) -> None:
     extract(text)
     value, _ = normalise(text)
     shape(value)
-    for function in (named, chain, readings, explicit, number, based, braced_arguments, last_boxed, matching_braces):
+    for function in (named, chain, readings, explicit, number, based, braced_arguments, boxes, matching_braces):
         function(value)
 
 
@@ -131,7 +131,7 @@ def test_a_long_answer_is_left_as_it_is() -> None:
 def test_nesting_costs_no_more_than_length() -> None:
     # quadratic work would take hours here
     n = 200_000
-    assert last_boxed("\\boxed{" * n) is None
-    assert last_boxed("\\boxed{" * n + "7" + "}" * n) == "7"
-    assert last_boxed("\\boxed{" + "{" * n + "7" + "}" * n + "}") == "{" * n + "7" + "}" * n
+    assert boxes("\\boxed{" * n) == []
+    assert boxes("\\boxed{" * n + "7" + "}" * n)[-1].content == "7"
+    assert boxes("\\boxed{" + "{" * n + "7" + "}" * n + "}")[-1].content == "{" * n + "7" + "}" * n
     assert extract("the answer " * n) is None

@@ -13,7 +13,7 @@ from lmx_metrics.math.compare.equations import chain, named, names
 from lmx_metrics.math.compare.equivalence import math_equal
 from lmx_metrics.math.compare.products import explicit
 from lmx_metrics.math.compare.sets import readings, same_set
-from lmx_metrics.math.notation.boxes import boxes, corrects_itself, joined, last_boxed
+from lmx_metrics.math.notation.boxes import boxes, corrects_itself, joined
 from lmx_metrics.math.notation.gold import ALTERNATIVE, alternatives, gold_answer
 from lmx_metrics.math.process.worker import Budget, LimitError, MathWorker
 from lmx_metrics.math.scoring import score
@@ -162,7 +162,7 @@ def test_boxes_that_belong_together() -> None:
     ],
 )
 def test_signs_around_a_box_belong_to_it(text: str, content: str) -> None:
-    assert last_boxed(text) == content
+    assert boxes(text)[-1].content == content
 
 
 LIST = "Find all values of $b$. Enter them separated by commas."

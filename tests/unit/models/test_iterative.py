@@ -270,7 +270,7 @@ def test_likelihoods_are_those_of_the_model():
     ("arguments", "message"),
     [
         ({"inner": "wdlm"}, "unknown inner method 'wdlm': did you mean 'wedlm'"),
-        ({"inner": "guided"}, "inner=guided needs oracle=MODEL"),
+        ({"inner": "guided"}, "inner=guided with pretrained=tiny-base needs oracle=MODEL"),
         ({"oracle": "tiny-oracle"}, "inner=ar, oracle=tiny-oracle"),
         ({"rounds": -1}, "rounds=-1"),
         ({"rounds": 1.5}, "rounds=1.5 is not a whole number"),

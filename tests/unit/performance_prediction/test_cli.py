@@ -44,9 +44,13 @@ def test_train_and_aggregate(tmp_path: Path) -> None:
     run("train", tmp_path / "set", "-o", tmp_path / "theirs", "--predictors", names, "--protocol", "published")
     kept = json.loads((tmp_path / "ours" / "train.json").read_text())
     assert kept["options"]["protocol"] == "source"
-    assert len(kept["sha256"]) == 64
+    assert kept["inputs"] == {str(tmp_path / "set"): kept["sha256"]}
+    assert {"machine", "git", "seeds", "settings", "versions"} <= set(kept)
     printed = run("aggregate", tmp_path / "ours", tmp_path / "theirs", "-o", tmp_path / "out")
     assert "does not beat the mean: category_mean" in printed
+    about = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert len(about["inputs"]) == 2
+    assert about["settings"] == {"level": 0.9}
     table = pd.read_csv(tmp_path / "out" / "results.csv")
     assert table["protocol"].tolist() == ["source"] * 3 + ["published"] * 3
     assert table["tasks"].tolist()[:3] == [60] * 3

@@ -203,7 +203,8 @@ def test_what_is_refused(tmp_path: Path, more: Any, message: str) -> None:
 
 def test_the_same_training_twice_is_refused(tmp_path: Path) -> None:
     made = train.train(planted(40, 0.3, 4), train.Options(("mean",)), tmp_path)
-    (tmp_path / aggregate.FILE).write_bytes(output.predictions(made.records, {})[aggregate.FILE])
+    told = {"dataset": "set", "sha256": "of it", "options": {"seeds": [42]}}
+    (tmp_path / aggregate.FILE).write_bytes(output.predictions(made.records, told)[aggregate.FILE])
     assert len(aggregate.read([tmp_path])) == 40
     with pytest.raises(UserError, match="is predicted twice by mean"):
         aggregate.read([tmp_path, tmp_path])

@@ -129,6 +129,30 @@ def test_an_interrupted_make_goes_on_and_gives_the_same(made: tuple[Path, Path, 
     assert same_files(broken, diff)
 
 
+def test_a_line_that_a_kill_tore_is_cut_and_each_attempt_goes_on(tmp_path: Path) -> None:
+    model, base = write_model(tmp_path / "model", 1, shards=4), write_model(tmp_path / "base", 2, shards=4)
+    output = tmp_path / "diff"
+
+    def stopped_at(last: int) -> None:
+        def stop(_name: str, number: int, _total: int) -> None:
+            if number == last:
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            weight_diff.make(model, base, output, stop)
+
+    stopped_at(2)
+    with (output / DONE).open("a") as log:
+        log.write('{"shard": "model-00003-of-')
+    stopped_at(3)
+    written = [(output / f"model-{number:05}-of-00004.safetensors").stat().st_mtime_ns for number in (1, 2, 3)]
+    assert len((output / DONE).read_text().splitlines()) == 3
+    weight_diff.make(model, base, output)
+    assert written == [(output / f"model-{number:05}-of-00004.safetensors").stat().st_mtime_ns for number in (1, 2, 3)]
+    weight_diff.recover(output, base, tmp_path / "again")
+    assert same_files(tmp_path / "again", model)
+
+
 def test_another_base_than_before_the_interruption_is_noticed(tmp_path: Path) -> None:
     model, base = write_model(tmp_path / "model", 1), write_model(tmp_path / "base", 2)
     other = write_model(tmp_path / "other", 3)

@@ -32,7 +32,8 @@ def test_where_it_came_from_is_recorded(words, lmx, tmp_path):
     assert origin["sha256"] == hashlib.sha256((words / f"results_{STAMP}.json").read_bytes()).hexdigest()
     assert len(origin["samples"]["rescore_words"]["sha256"]) == 64
     assert origin["metrics"] == "process_results of the task"
-    assert {"lmx-eval", "lm_eval", "traces"} <= set(origin)
+    assert {"lmx-eval", "lm_eval", "traces", "machine", "git", "settings"} <= set(origin)
+    assert origin["inputs"][str(words / f"results_{STAMP}.json")] == origin["sha256"]
 
 
 def test_a_mended_metric_changes_values_and_compares(words, lmx, tmp_path):

@@ -256,7 +256,7 @@ def test_gguf_file_is_converted_once_and_hashed_once(tmp_path: Path, monkeypatch
     assert Path(found.pretrained).name.startswith("My-model-")
     assert hashlib.sha256(GGUF_BYTES).hexdigest()[:12] in found.note
     monkeypatch.setattr(gguf, "convert", lambda *_: pytest.fail("converted twice"))
-    monkeypatch.setattr(cache, "sha256_of", lambda _: pytest.fail("hashed twice"))
+    monkeypatch.setattr(cache, "sha256", lambda _: pytest.fail("hashed twice"))
     assert catalogue.resolve(str(path)).pretrained == found.pretrained
     monkeypatch.undo()
     monkeypatch.setenv("LMX_CACHE", str(tmp_path / "lmx"))

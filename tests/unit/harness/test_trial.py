@@ -11,12 +11,14 @@ from lmx_files.errors import UserError
 from lmx_models.harness.trial import try_arguments
 
 TINY = {"pretrained": "tiny-base", "oracle": "tiny-oracle"}
+ON_SERVER = {"pretrained": "openai:http://127.0.0.1:9/v1#m", "oracle": "tiny-oracle"}
 
 
 @pytest.mark.parametrize(
     ("model", "arguments", "gen_kwargs", "message"),
     [
         ("guided", {**TINY, "polcy": "ramp"}, None, "unknown --model guided argument 'polcy': did you mean 'policy'"),
+        ("guided", {**ON_SERVER, "polcy": "ramp"}, None, "unknown --model guided argument 'polcy'"),
         ("guided", {**TINY, "policy": "rampp"}, None, "unknown policy 'rampp': did you mean 'ramp'"),
         ("guided", {**TINY, "oracle": "/no/such/folder"}, None, "no model '/no/such/folder': no such folder"),
         ("ar", {"pretrained": "./nowhere"}, None, "no model './nowhere'"),
@@ -52,6 +54,7 @@ def test_what_a_model_refuses_is_told_without_weights(model, arguments, gen_kwar
     [
         ("guided", {**TINY, "policy": "entropy", "threshold": 2.0}),
         ("guided", {"pretrained": "someone/a-model", "oracle": "openai:http://127.0.0.1:9#big"}),
+        ("guided", ON_SERVER),
         ("ar", {"pretrained": "smollm2-360m"}),
         ("hybrid", {"preset": "ar_to_diffusion", "ar": "tiny-base", "diffusion": "tiny-wedlm"}),
         ("hf", {"pretrained": "gpt2", "any": "thing"}),

@@ -197,6 +197,21 @@ def test_closing_the_scheduler_early_frees_the_rows():
     assert len(step._free) == 2
 
 
+def test_keys_may_share_a_row_that_their_caller_gives_out():
+    step = StepModel(random_model(), 2)
+    step.open("a")
+    step.step([("a", Feed("ar", [1, 2, 3]))])
+    step.place("b", step.row("a"))
+    assert (step.row("b"), step.length("b")) == (step.row("a"), 3)
+    step.place("c", step.row("a"), 1)
+    assert step.length("a") == 1
+    for key in "bc":
+        step.forget(key)
+    assert (step.has("a"), step.has("b"), step.has("c")) == (True, False, False)
+    step.open("d")
+    assert step.row("d") != step.row("a"), "a row that was forgotten was not taken back"
+
+
 def test_forwards_stay_with_a_model_while_it_fills_its_rows(monkeypatch):
     def by_turns(prompt):
         for _ in range(2):

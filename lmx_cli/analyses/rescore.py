@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lmx_files.errors import UserError, unknown
+from lmx_cli.output import check_folder
+from lmx_files.errors import UserError
 
 if TYPE_CHECKING:
     from lmx_analysis.rescore import Rescored
@@ -46,64 +47,26 @@ def rescore(
 
     Only what was logged is read: no model, no data set. Texts get their traces back where the run left a traces file.
     """
-    import importlib.metadata
-
-    from lmx_analysis import rescore as rescoring
-    from lmx_cli.rescore.scorers import Added, find_metric, own_scoring
-    from lmx_cli.rescore.texts import Responses
     from lmx_files.atomic import write_files
-    from lmx_files.hashing import sha256
-    from lmx_files.runs.folders import read_run
-    from lmx_plugins.guards import check_output_path
+    from lmx_files.runs.folders import find_runs, read_run
+    from lmx_runs.rescore.rescoring import Options, rescored
 
     source = read_run(run)
-    _check_folder(output)
+    check_folder(output)
+    if output.is_dir() and find_runs(output):
+        raise UserError(f"-o {output} holds a run already: name a new folder, so that no two runs are mixed up")
     if include_path is not None and not include_path.is_dir():
         raise UserError(f"--include_path {include_path}: there is no such folder")
-    check_output_path(output, "-o")
-    chosen = _tasks(source, tasks)
-    asked = [name.strip() for name in (metrics or "").split(",") if name.strip()]
+    asked = _names(metrics)
     if metrics is not None and not asked:
         raise UserError(f"--metrics {metrics!r} names nothing")
-    responses = Responses(source)
-    scorers: dict[str, Any] = {}
-    if asked:
-        functions = {name: find_metric(name) for name in asked}
-        scorers = {task: Added(functions, responses.kept) for task in chosen}
-    else:
-        scorers = {task: own_scoring(source, task, include_path, confirm_run_unsafe_code) for task in chosen}
-        for scorer in scorers.values():
-            scorer.kept = responses.kept
-    origin = {
-        "metrics": asked or "process_results of the task",
-        "traces": {str(path): sha256(path) for path in source.trace_files()},
-        **{name: importlib.metadata.version(name) for name in ("lmx-eval", "lm_eval")},
-    }
-    outcome = rescoring.rescore(source, scorers, responses.restore, origin)
-    outcome.notes += responses.notes()
+    outcome = rescored(source, Options(_names(tasks), asked, include_path, confirm_run_unsafe_code))
     write_files(output, outcome.files)
     _show(outcome, source)
 
 
-def _check_folder(output: Path) -> None:
-    from lmx_files.runs.folders import find_runs
-
-    if output.suffix == ".json" or output.is_file():
-        raise UserError(f"-o {output} is a file: name a folder")
-    if output.is_dir() and find_runs(output):
-        raise UserError(f"-o {output} holds a run already: name a new folder, so that no two runs are mixed up")
-
-
-def _tasks(run: Run, asked: str | None) -> list[str]:
-    names = [name.strip() for name in (asked or "").split(",") if name.strip()] or list(run.sample_files)
-    if not names:
-        raise UserError(f"{run.file} has no samples beside it: run with --log_samples to be able to rescore")
-    for name in names:
-        if name not in run.sample_files:
-            raise unknown("task", name, run.sample_files, "Tasks with logged samples are listed")
-    if run.is_make_stage:
-        raise UserError(f"{run.file} is a run of stage=make, whose texts are no answers: give the run of stage=consume")
-    return names
+def _names(text: str | None) -> list[str]:
+    return [name.strip() for name in (text or "").split(",") if name.strip()]
 
 
 def _show(outcome: Rescored, run: Run) -> None:

@@ -179,7 +179,7 @@ def test_a_loaded_model_is_named_and_not_printed():
     guided = GuidedLM(pretrained=model, tokenizer=tokenizer, oracle="tiny-oracle", self_check=False)
     assert guided.base_name == f"a {type(model).__name__} object"
     json.dumps(guided.get_model_info()["decoding"])
-    with pytest.raises(UserError, match=r"oracle=a \w+ object: name the oracle"):
+    with pytest.raises(UserError, match=r"oracle=a \w+ object: name it"):
         GuidedLM(pretrained="tiny-base", oracle=model, **FAST)
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from lmx_files.safety import children
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[4]
 SHOW = "import sys, json, os, planted; print(json.dumps([planted.__file__, sys.argv, sys.path]))"
 
 

@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lmx_cli.rescore.pipeline import scored_by_pipeline
-from lmx_cli.rescore.texts import values_without_guesses
 from lmx_files.errors import UserError, unknown
 from lmx_files.runs.folders import Run
 from lmx_plugins.discovery import all_task_folders
 from lmx_plugins.evaluation.asked import neutral_metrics
+from lmx_runs.rescore.pipeline import scored_by_pipeline
+from lmx_runs.rescore.texts import values_without_guesses
 
 Metric = Callable[[dict[str, Any], str], Any]
 """A user's metric: (document, text) -> a number, or numbers by name."""
