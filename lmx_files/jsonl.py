@@ -79,6 +79,8 @@ def numbered(
         number = 0
         try:
             for number, line in enumerate(file, 1):
+                if number == 1 and last == "take":
+                    line = line.removeprefix(b"\xef\xbb\xbf")  # which some editors begin a file with
                 if not line.endswith(b"\n") and last != "take":
                     if last == "skip":
                         return

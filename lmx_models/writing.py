@@ -66,19 +66,19 @@ def opened(
 
     def write(asked: Sequence[Asked]) -> list[Written]:
         prompts = [lm[0].prompt_tokens(each.prompt) for each in asked]
-        room = lm[0].max_length - max(map(len, prompts), default=0)
-        if room < 1:
-            longest = max(range(len(asked)), key=lambda i: len(prompts[i]))
-            raise UserError(
-                f"document {asked[longest].doc_id}: the prompt has {len(prompts[longest])} tokens and {model} reads "
-                f"{lm[0].max_length}: there is no room to write. Shorten it, or leave it out"
-            )
-        settings: dict[str, Any] = {"until": [], "max_gen_toks": min(max_new_tokens, room)}
-        settings |= {"temperature": temperature, "do_sample": temperature > 0}
+        for each, ids in zip(asked, prompts, strict=True):
+            if len(ids) >= lm[0].max_length:
+                raise UserError(
+                    f"document {each.doc_id}: the prompt has {len(ids)} tokens and {model} reads {lm[0].max_length}: "
+                    "there is no room to write. Shorten it, or leave it out"
+                )
+        settings: dict[str, Any] = {"until": [], "temperature": temperature, "do_sample": temperature > 0}
         requests = [
-            Instance("generate_until", {}, (each.prompt, dict(settings)), each.repeat, (each.task, each.doc_id, 1),
-                     task_name=each.task, doc_id=each.doc_id)
-            for each in asked
+            Instance("generate_until", {},
+                     # its own room: what stands beside it in a batch does not shorten a text
+                     (each.prompt, {**settings, "max_gen_toks": min(max_new_tokens, lm[0].max_length - len(ids))}),
+                     each.repeat, (each.task, each.doc_id, 1), task_name=each.task, doc_id=each.doc_id)
+            for each, ids in zip(asked, prompts, strict=True)
         ]  # fmt: skip
         texts = lm[0].generate_until(requests, disable_tqdm=True)
         return [Written(str(text), ids, text.trace.as_dict()) for text, ids in zip(texts, prompts, strict=True)]

@@ -10,6 +10,7 @@ distribution (as if their logits were minus infinity).
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,8 +76,9 @@ class Head:
         tensors = {"weight": self.weight.detach().contiguous().cpu()}
         if self.bias is not None:
             tensors["bias"] = self.bias.detach().contiguous().cpu()
-        about = {"scale": repr(self.scale), "softcap": repr(self.softcap or 0.0), "padding": str(self.padding)}
-        atomic.write(path, save(tensors, about))
+        # in one entry: safetensors writes several in an order that is another each time
+        about = {"scale": self.scale, "softcap": self.softcap or 0.0, "padding": self.padding}
+        atomic.write(path, save(tensors, {"head": json.dumps(about)}))
 
     @classmethod
     def read(cls, path: Path, device: torch.device | str = "cpu") -> Head:
@@ -84,7 +86,7 @@ class Head:
         from safetensors import safe_open
 
         with safe_open(path, "pt", device=str(device)) as file:
-            about = file.metadata()
+            about = json.loads(file.metadata()["head"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (a handle, no dict)
         weight, bias = tensors["weight"], tensors.get("bias")
         return cls(

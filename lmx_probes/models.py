@@ -17,12 +17,17 @@ from lmx_models.engine import self_check
 from lmx_models.engine.packed_linear import packed
 from lmx_models.harness.devices import usable_device
 from lmx_models.records.fingerprint import model_identity
-from lmx_models.zoo import catalogue
+from lmx_models.zoo import catalogue, families
+from lmx_models.zoo.from_files import quiet_loading
 from lmx_models.zoo.loading import load as load_model
 from lmx_models.zoo.loading import load_tokenizer
+from lmx_models.zoo.resolved import Resolved
 from lmx_probes.heads import Head, packed_product, scale_of, softcap_of
 
 DTYPES = ("float32", "bfloat16", "float16")
+LARGE_BLOCK = 4 << 20
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+"""Numbers of glibc's malloc.h."""
 
 
 @dataclass
@@ -102,15 +107,31 @@ def weights_of(name: str, dtype: str = "float32", device: str | None = None, rev
         UserError: it cannot be loaded.
     """
     resolved = catalogue.resolve(name, revision=revision)
-    model, tokenizer = load_model(resolved, name, getattr(torch, dtype), torch.device(_place(device)))
+    model, tokenizer = load_model(resolved, name, getattr(torch, dtype), place_of(device))
     commit = getattr(model.config, "_commit_hash", None)
     return Weights(model, tokenizer, resolved.note, model_identity(resolved.pretrained, resolved.revision, commit))
 
 
-def _place(asked: str | None) -> str:
-    """Return the device for a probe: as for every model, but no GPU of Apple's unasked, for it has no float64."""
-    device = usable_device(asked)
-    return "cpu" if asked is None and device == "mps" else device
+def place_of(device: str | None) -> torch.device:
+    """Return where a probe's model is put: as any, but not unasked on a GPU of Apple's, for that has no float64."""
+    found = usable_device(device)
+    return torch.device("cpu" if device is None and found == "mps" else found)
+
+
+def refuse_unread(resolved: Resolved, name: str) -> None:
+    """Refuse a model that fills masks: a row of its logits is not of the next token given those before.
+
+    Raises:
+        UserError: it is one, or its configuration cannot be read.
+    """
+    with quiet_loading(name):
+        filled = families.fills_masks(resolved.pretrained, resolved.revision)
+    if filled is not None:
+        raise UserError(
+            f"{name} was trained to fill masks ({filled}) and is not read from left to right, so its numbers would "
+            "mean nothing. Let it record them while it writes: record=all in `lmx run --model_args`, or lmx entropy "
+            "--mode generate --decoder mdlm, bd3lm or wedlm"
+        )
 
 
 def load(name: str, dtype: str = "float32", device: str | None = None, check: bool = True) -> ProbeModel:
@@ -125,6 +146,8 @@ def load(name: str, dtype: str = "float32", device: str | None = None, check: bo
     """
     if dtype not in DTYPES:
         raise unknown("--dtype", dtype, DTYPES)
+    refuse_unread(catalogue.resolve(name), name)
+    _give_back_large_blocks()
     loaded = weights_of(name, dtype, device)
     return probe(loaded.model, loaded.tokenizer, name, loaded.note, check)
 
@@ -202,6 +225,17 @@ def _libc() -> Any:
         return ctypes.CDLL("libc.so.6")
     except OSError:
         return None
+
+
+@functools.cache
+def _give_back_large_blocks() -> None:
+    """Let the C library take blocks of `LARGE_BLOCK` from the system one by one, and give each back when it is freed.
+
+    Else its threshold grows with every such block, they lie among small ones, and memory grows with the texts read.
+    """
+    if (libc := _libc()) is not None and hasattr(libc, "mallopt"):
+        libc.mallopt(M_MMAP_THRESHOLD, LARGE_BLOCK)
+        libc.mallopt(M_TRIM_THRESHOLD, 16 * LARGE_BLOCK)  # or the first call would lower it, and cost time
 
 
 def _trim() -> None:

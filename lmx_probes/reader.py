@@ -63,7 +63,7 @@ class Reader:
 
     Args:
         rows: most texts in one forward; None: as many as `CACHE_BYTES` hold, at most 64.
-        max_batched_tokens: most tokens in one forward (a longer text goes by itself). None: 1024 on a CPU, 8192 else.
+        max_batched_tokens: most tokens in one forward (a longer text goes by itself). None: 512 on a CPU, 8192 else.
     """
 
     model_kind: ClassVar[type[HiddenModel]] = HiddenModel
@@ -71,7 +71,7 @@ class Reader:
     def __init__(self, probe: ProbeModel, rows: int | None = None, max_batched_tokens: int | None = None) -> None:
         self.probe = probe
         self.rows = rows
-        self.max_batched_tokens = max_batched_tokens or (1024 if probe.device.type == "cpu" else 8192)
+        self.max_batched_tokens = max_batched_tokens or (512 if probe.device.type == "cpu" else 8192)
         self.fed = 0
         """Tokens that went through the model so far."""
 

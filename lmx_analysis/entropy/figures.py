@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from lmx_analysis.entropy.load import Measurement
+from lmx_analysis.entropy.testing import right_answers
 from lmx_analysis.figures import COLOURS, new_figure, rendered
 
 Rows = list[dict[str, Any]]
@@ -18,10 +19,11 @@ def all_figures(found: Measurement, made: dict[str, Rows]) -> dict[str, bytes]:
     files = (
         distributions(found) | positions(found.names, made["by_position"]) | decile_table(found.names, made["deciles"])
     )
-    if any(found.texts[name]["correct"].notna().any() for name in found.names):
-        files |= right_and_wrong(found)
+    files |= right_and_wrong(found)
     if rows := made.get("forking_overlap"):
         files |= forking_overlap(rows)
+    if rows := made.get("tokens"):
+        files |= tokens(found.names, rows)
     if rows := made.get("tests_by_token"):
         files |= token_table(rows)
     return files
@@ -63,24 +65,45 @@ def positions(names: list[str], rows: Rows) -> dict[str, bytes]:
 
 
 def right_and_wrong(found: Measurement) -> dict[str, bytes]:
-    """Draw each text's mean entropy for right and wrong answers."""
-    figure = new_figure(6, 3.6)
-    axes = figure.subplots()
+    """Draw each text's mean entropy for right and wrong answers; nothing where no text is judged 0 or 1."""
     labels, boxes, colours = [], [], []
     for i, (name, table) in enumerate(found.tokens.items()):
+        right = right_answers(found, name)
+        if right is None:
+            continue
         means = table.groupby("text")["entropy"].mean()
-        correct = found.texts[name].set_index("text")["correct"].reindex(means.index)
-        for side, chosen in (("right", correct >= 1), ("wrong", correct < 1)):
-            if chosen.any():
-                labels.append(f"{name}\n{side} ({int(chosen.sum())})")
-                boxes.append(means[chosen].to_numpy())
+        for side, texts in (("right", right.index[right]), ("wrong", right.index[~right])):
+            own = means[means.index.intersection(texts)]
+            if len(own):
+                labels.append(f"{name}\n{side} ({len(own)})")
+                boxes.append(own.to_numpy())
                 colours.append(COLOURS[i % len(COLOURS)])
+    if not boxes:
+        return {}
+    figure = new_figure(max(6.0, 1.1 * len(labels)), 3.6)
+    axes = figure.subplots()
     drawn = axes.boxplot(boxes, patch_artist=True)
     for box, colour in zip(drawn["boxes"], colours, strict=True):
         box.set(facecolor=colour, alpha=0.4)
     axes.set_xticks(range(1, len(labels) + 1), labels, fontsize=7)
     axes.set(ylabel="mean entropy of a text (nats)")
     return rendered(figure, "right_and_wrong")
+
+
+def tokens(names: list[str], rows: Rows) -> dict[str, bytes]:
+    """Draw the tokens before which each model is least certain, with 95 % intervals over documents."""
+    sides = [[row for row in rows if row["model"] == name][:TOKENS] for name in names]
+    figure = new_figure(max(4.0, 3.2 * len(names)), 1 + 0.28 * max(map(len, sides)))
+    places = np.atleast_1d(figure.subplots(1, len(names)))
+    for i, (axes, name, own) in enumerate(zip(places, names, sides, strict=True)):
+        y, means = np.arange(len(own))[::-1], np.array([row["mean_entropy"] for row in own])
+        ends = np.array([[row["low"], row["high"]] for row in own]).reshape(-1, 2)
+        axes.errorbar(
+            means, y, xerr=np.nan_to_num(np.abs(ends.T - means)), fmt="o", color=COLOURS[i % len(COLOURS)], markersize=3
+        )
+        axes.set_yticks(y, [_token(row["token"]) for row in own], fontsize=7)
+        axes.set(title=name, xlabel="mean entropy (nats)")
+    return rendered(figure, "tokens")
 
 
 def decile_table(names: list[str], rows: Rows) -> dict[str, bytes]:
@@ -123,11 +146,14 @@ def token_table(rows: Rows) -> dict[str, bytes]:
     axes = figure.subplots()
     y = np.arange(len(own))[::-1]
     axes.barh(y, [row["difference"] for row in own], color=[COLOURS[1] if r["p_bh"] < 0.05 else "#bbbbbb" for r in own])
-    labels = [_printable(repr(row["token"])).replace("$", r"\$") for row in own]
-    axes.set_yticks(y, labels, fontsize=8)
+    axes.set_yticks(y, [_token(row["token"]) for row in own], fontsize=8)
     axes.axvline(0, color="black", linewidth=0.8)
     axes.set(xlabel=f"mean entropy, {b} less {a} (nats); coloured: p < 0.05 (BH)")
     return rendered(figure, "by_token")
+
+
+def _token(token: str) -> str:
+    return _printable(repr(token)).replace("$", r"\$")
 
 
 def _printable(text: str) -> str:

@@ -13,6 +13,8 @@ from lmx_analysis.stats import mean_t
 
 DECILES = 10
 POSITIONS = (0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096)
+FEWEST_TOKENS, FEWEST_DOCUMENTS = 20, 10
+"""Tokens that are met less often are in no table by token."""
 
 
 def deciles(found: Measurement) -> list[dict[str, Any]]:
@@ -64,6 +66,37 @@ def by_column(found: Measurement, column: str) -> list[dict[str, Any]]:
             for value, group in known.groupby(column, sort=True, observed=True)
         ]
     return rows
+
+
+def by_token(found: Measurement, most: int = 50) -> list[dict[str, Any]]:
+    """Return the tokens at which each model is least certain: those of highest mean entropy before them.
+
+    Only tokens that were met 20 times in 10 documents. ``share``: of the model's tokens.
+    """
+    rows: list[dict[str, Any]] = []
+    for name, table in found.tokens.items():
+        documents = found.documents(name)
+        counts, frequent = frequent_tokens(table, "next_token", documents)
+        means = frequent.groupby("next_token", observed=True)["entropy"].mean().nlargest(most)
+        chosen = frequent[frequent["next_token"].isin(means.index)]
+        groups = dict(tuple(chosen.groupby("next_token", observed=True)))
+        for token in means.index:
+            group = groups[token]
+            rows.append({"model": name, "token": str(token), "documents": int(counts.loc[token, "documents"]),
+                         **_means(group, documents), "share": len(group) / len(table)})  # fmt: skip
+    return rows
+
+
+def frequent_tokens(table: pd.DataFrame, column: str, documents: NDArray[np.intp]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return counts of the tokens met `FEWEST_TOKENS` times in `FEWEST_DOCUMENTS` documents, and their rows.
+
+    Args:
+        column: of the tokens. documents: the number of each text's document.
+    """
+    met = table[[column]].assign(document=documents[table["text"].to_numpy()]).groupby(column, observed=True)
+    counts = met["document"].agg(tokens="size", documents="nunique")
+    counts = counts[(counts["tokens"] >= FEWEST_TOKENS) & (counts["documents"] >= FEWEST_DOCUMENTS)]
+    return counts, table[table[column].isin(counts.index)]
 
 
 def takeovers(found: Measurement) -> list[dict[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +20,39 @@ TOKEN_COLUMNS = (
     "text", "task", "doc_id", "correct", "position", "current_token", "next_token", "next_id", "entropy",
     "probability_of_next_token", "surprisal", "varentropy", "rank", "margin", "source", "fill_step",
 )  # fmt: skip
+
+
+class Tables(Mapping[str, pd.DataFrame]):
+    """The tokens of each model, read when they are asked for.
+
+    They stay in memory as long as all take `KEPT_BYTES`, and those of the last two models in any case.
+    """
+
+    KEPT_BYTES = 1 << 30
+
+    def __init__(self, folder: Path, names: Sequence[str]) -> None:
+        self._folder, self._names = folder, list(names)
+        self._kept: dict[str, pd.DataFrame] = {}
+
+    def __getitem__(self, name: str) -> pd.DataFrame:
+        if name not in self._names:
+            raise KeyError(name)
+        found = self._kept.pop(name, None)
+        if found is None:
+            while len(self._kept) > 1 and self._size() > self.KEPT_BYTES:
+                del self._kept[next(iter(self._kept))]
+            found = parquet.read(self._folder / name, TOKEN_COLUMNS).to_pandas()
+        self._kept[name] = found  # last: the one used longest ago goes first
+        return found
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def _size(self) -> int:
+        return sum(int(table.memory_usage().sum()) for table in self._kept.values())
 
 
 @dataclass(frozen=True)
@@ -50,11 +84,9 @@ class Measurement:
         return [(a, b) for a, b in every if parquet.numbers(self.folder / "data" / "pairs" / f"{a}..{b}")]
 
     @cached_property
-    def tokens(self) -> dict[str, pd.DataFrame]:
+    def tokens(self) -> Mapping[str, pd.DataFrame]:
         """One row a scored token, for each model."""
-        return {
-            name: parquet.read(self.folder / "data" / "tokens" / name, TOKEN_COLUMNS).to_pandas() for name in self.names
-        }
+        return Tables(self.folder / "data" / "tokens", self.names)
 
     @cached_property
     def texts(self) -> dict[str, pd.DataFrame]:

@@ -14,13 +14,14 @@ from lmx_analysis.stats import mean_t
 def overview(found: Measurement) -> list[dict[str, Any]]:
     """Return each model's means, perplexity, and bits per byte of text (comparable over tokenizers).
 
-    Bits per byte: surprisals in bits over all scored tokens by the UTF-8 bytes of the scored texts. The interval of
-    the mean entropy takes texts of one document together.
+    Bits per byte: surprisals in bits over all scored tokens by the UTF-8 bytes that these tokens stand for (a stop
+    string that the answer lost counts, an end of text has none). The interval of the mean entropy takes texts of one
+    document together.
     """
     rows = []
     for name, table in found.tokens.items():
         texts = found.texts[name]
-        size = int(texts["answer"].str.encode("utf-8").str.len().sum())
+        size = int(texts["n_bytes"].sum())
         clusters = np.unique(found.documents(name)[table["text"].to_numpy()], return_inverse=True)[1]
         interval = mean_t(table["entropy"].to_numpy(), clusters)
         rows.append(

@@ -61,11 +61,12 @@ def _texts(found: Measurement) -> Iterator[str]:
     edges = np.quantile(np.concatenate([t["entropy"].to_numpy() for t in found.tokens.values()]),
                         np.linspace(0, 1, SHADES + 1)[1:-1])  # fmt: skip
     forks = {name: float(np.quantile(table["entropy"], 0.8)) for name, table in found.tokens.items()}
-    first = found.texts[found.names[0]]
-    for _, text in first.head(TEXTS).iterrows():
+    first = found.texts[found.names[0]].head(TEXTS)
+    shown = {name: table[table["text"].isin(first["text"])] for name, table in found.tokens.items()}
+    for _, text in first.iterrows():
         where = f"{text['task']} {text['doc_id']}" if text["task"] else f"prompt {text['text'] + 1}"
         yield f"<h3>{html.escape(where)}</h3><pre>{html.escape(str(text['prompt'])[-1000:])}</pre><div class=side>"
-        for name, table in found.tokens.items():
+        for name, table in shown.items():
             yield f"<div><b>{html.escape(name)}</b><pre>"
             yield (
                 "".join(_spans(table[table["text"] == text["text"]].head(TOKENS), edges, forks[name])) + "</pre></div>"

@@ -26,7 +26,8 @@ def all_tables(found: Measurement, resamples: int = 10_000, seed: int = 1234) ->
         "divergence": divergence.summaries(found),
         "tests_between_models": testing.between_models(found, resamples, seed),
         "tests_right_and_wrong": testing.right_and_wrong(found),
-        "tests_by_token": [row for a, b in pairs for row in testing.by_token(found, a, b)],
+        "tests_by_token": [row for a, b in pairs for row in testing.by_token(found, a, b, seed=seed)],
+        "tokens": groups.by_token(found),
         "deciles": groups.deciles(found),
         "forking": forking.thresholds(found),
         "forking_overlap": forking.overlaps(found),
@@ -55,9 +56,7 @@ def write(
     found = load(folder)
     made = all_tables(found, resamples, seed)
     if with_study:
-        for name, contents in track(list(study.per_prompt(found)), "the study's files"):
-            atomic.write_files(folder / name, contents, "--output_dir")
-        atomic.write_files(folder, study.whole(found, experiment), "--output_dir")
+        _write_study(found, folder, experiment, track)
     files: dict[str, str | bytes] = {f"{name}.csv": csv.text(rows) for name, rows in made.items()}
     files["entropy.json"] = tables.json_text({"experiment_name": experiment, "timestamp": found.stamp, **made})
     atomic.write_files(folder / TABLES, files, "--output_dir")
@@ -67,6 +66,20 @@ def write(
     atomic.write_files(folder, {"report.html": page.page(found, made, pictures, experiment)}, "--output_dir")
     section.section(found, made, pictures, experiment).write(folder)
     return found, made
+
+
+def _write_study(found: Measurement, folder: Path, experiment: str, track: Any) -> None:
+    """Write the study's files, each as soon as it is made: one model's tables are in memory at a time."""
+    prompts = study.PerPrompt(found)
+    for name in found.names:
+        for number in track(range(len(prompts)), f"the study's files of {name}"):
+            if made := prompts.model(name, number):
+                atomic.write_files(folder / made[0], made[1], "--output_dir")
+    for number in range(len(prompts)):
+        place, contents = prompts.texts(number)
+        atomic.write_files(folder / place, contents, "--output_dir")
+    for file, content in study.whole(found, experiment):
+        atomic.write_files(folder, {file: content}, "--output_dir")
 
 
 def screen_tables(made: dict[str, list[dict[str, Any]]]) -> Iterable[Table]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from lmx_analysis.entropy.load import Measurement
+from lmx_analysis.entropy.testing import why_not_split
 from lmx_analysis.sections import Picture, Section, Table, cells
 
 CAPTIONS = {
@@ -15,6 +16,7 @@ CAPTIONS = {
     "deciles": "How each model's tokens spread over the deciles of all models together.",
     "forking_overlap": "Forking tokens that two models share, and what chance would give.",
     "by_token": "Tokens whose entropy differs most between the first two models.",
+    "tokens": "Tokens before which each model is least certain, with 95 % intervals over documents.",
 }
 COLUMNS = {
     "overview": ("model", "texts", "tokens", "mean_entropy", "low", "high", "mean_probability", "perplexity",
@@ -23,7 +25,8 @@ COLUMNS = {
                    "kl_ba_mean", "js_mean", "delta_p_rms", "same_top", "perplexity_ratio", "perplexity_ratio_error"),
     "tests_between_models": ("a", "b", "measure", "texts", "difference", "low", "high", "p", "p_holm"),
     "tests_right_and_wrong": ("model", "measure", "n_right", "n_wrong", "difference", "low", "high", "p", "p_holm"),
-    "tests_by_token": ("a", "b", "token", "tokens", "texts", "difference", "p", "p_bh"),
+    "tests_by_token": ("a", "b", "token", "tokens", "documents", "difference", "low", "high", "p", "p_bh"),
+    "tokens": ("model", "token", "tokens", "documents", "mean_entropy", "low", "high", "mean_probability"),
     "deciles": ("model", "cut_points", "bin", "low", "high", "tokens", "share", "mean_entropy"),
     "forking": ("model", "threshold", "tokens", "share", "frequent"),
     "forking_overlap": ("a", "b", "overlap", "overlap_by_chance", "jaccard", "jaccard_by_chance"),
@@ -37,6 +40,7 @@ NOTES = {
     "divergence": "b against a on the same tokens, nats; errors over documents: tokens of a text are dependent.",
     "tests_between_models": "Paired by prompt, b less a; p (Holm) is over all rows.",
     "tests_by_token": "The rows of smallest p; corrected over all tokens (Benjamini and Hochberg).",
+    "tokens": "Tokens met 20 times in 10 documents: those of highest mean entropy before them.",
     "forking_overlap": "Forking: at or above the model's own 80th percentile. Beside each overlap what chance gives.",
 }
 ROWS = 60
@@ -79,6 +83,8 @@ def conclusions(found: Measurement, made: Mapping[str, Sequence[dict[str, Any]]]
             f"KL({row['a']} || {row['b']}) is {row['kl_ab_mean']:.4f} ± {row['kl_ab_error']:.4f} nats a token; the "
             f"likeliest token is the same at {row['same_top']:.1%}."
         )
+    if why := why_not_split(found):
+        yield f"{why[0].upper()}{why[1:]}."
     tested = [row for row in made.get("tests_between_models", ()) if row["measure"] == "entropy"]
     for row in tested:
         verdict = "differs" if row["p_holm"] < 0.05 else "does not differ beyond chance"

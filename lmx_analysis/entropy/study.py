@@ -7,11 +7,15 @@ a token that looks like a formula is not altered, because notebooks compare toke
 
 from __future__ import annotations
 
+import csv
+import itertools
 import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from lmx_analysis.entropy.load import Measurement
 from lmx_files import jsonl
@@ -22,44 +26,58 @@ SAMPLES = 10
 """Tokens shown of each decile."""
 
 
-def per_prompt(found: Measurement) -> Iterator[tuple[str, dict[str, str]]]:
-    """Yield each ``prompt_i`` (from 1) with its files: a table a model, and the texts."""
-    groups = {name: dict(tuple(table.groupby("text", sort=True))) for name, table in found.tokens.items()}
-    first = found.texts[found.names[0]]
-    for number, text in enumerate(first["text"], 1):
-        files = {
-            f"{name}_stats_{found.stamp}.csv": _csv(group[text][STEP])
-            for name, group in groups.items()
-            if text in group
-        }
-        row = first.iloc[number - 1]
-        answers = {name: str(found.texts[name].iloc[number - 1]["answer"]) for name in found.names}
+class PerPrompt:
+    """The folders ``prompt_i`` (from 1): a table a model, and the texts; one at a time."""
+
+    def __init__(self, found: Measurement) -> None:
+        self._found = found
+        self._bounds = {name: _bounds(table["text"].to_numpy()) for name, table in found.tokens.items()}
+
+    def __len__(self) -> int:
+        return len(self._found.texts[self._found.names[0]])
+
+    def model(self, name: str, number: int) -> tuple[str, dict[str, str]] | None:
+        """Return the folder of a prompt and a model's table in it; None where the model has no token of it."""
+        text = int(self._found.texts[name].iloc[number]["text"])
+        if text not in self._bounds[name]:
+            return None
+        table = self._found.tokens[name].iloc[self._bounds[name][text]]
+        return f"prompt_{number + 1}", {f"{name}_stats_{self._found.stamp}.csv": _csv(table[STEP])}
+
+    def texts(self, number: int) -> tuple[str, dict[str, str]]:
+        """Return the folder of a prompt and its texts: under each model's name, unless that is a field's."""
+        found = self._found
+        row = found.texts[found.names[0]].iloc[number]
+        answers = {name: str(found.texts[name].iloc[number]["answer"]) for name in found.names}
         about = {"prompt": str(row["prompt"]), "task": str(row["task"]), "doc_id": int(row["doc_id"])}
-        document = {**about, "generated_texts": answers, **answers}
-        files[f"generated_texts_{found.stamp}.json"] = _json(document)
-        yield f"prompt_{number}", files
+        fields = {**about, "generated_texts": answers}
+        document = fields | {name: answer for name, answer in answers.items() if name not in fields}
+        return f"prompt_{number + 1}", {f"generated_texts_{found.stamp}.json": _json(document)}
 
 
-def whole(found: Measurement, experiment: str) -> dict[str, str]:
-    """Return the files over all prompts, by name."""
+def _bounds(texts: NDArray[np.int64]) -> dict[int, slice]:
+    """Return where each text's rows lie; they lie together."""
+    cuts = np.flatnonzero(np.diff(texts)) + 1
+    edges = [0, *cuts.tolist(), len(texts)]
+    return {int(texts[a]): slice(a, b) for a, b in itertools.pairwise(edges) if b > a}
+
+
+def whole(found: Measurement, experiment: str) -> Iterator[tuple[str, str]]:
+    """Yield the files over all prompts, by name: one in memory at a time."""
     stamp = found.stamp
-    files: dict[str, str] = {}
     for name, table in found.tokens.items():
-        files[f"aggregated_{name}_stats_{stamp}.csv"] = _csv(table[STEP])
+        yield f"aggregated_{name}_stats_{stamp}.csv", _csv(table[STEP])
         for which in ("current", "next"):
-            files[f"{name}_token_analysis_{which}_{stamp}.csv"] = _csv(by_token(table, f"{which}_token"))
+            yield f"{name}_token_analysis_{which}_{stamp}.csv", _csv(by_token(table, f"{which}_token"))
         steps = table.rename(columns={"position": "generation_step"}).assign(prompt_id=table["text"] + 1)
-        files[f"{name}_token_stats.csv"] = _csv(steps[["prompt_id", "generation_step", *STEP]])
-    files["prompt_level_results.csv"] = _csv(prompt_level(found))
+        yield f"{name}_token_stats.csv", _csv(steps[["prompt_id", "generation_step", *STEP]])
+    yield "prompt_level_results.csv", _csv(prompt_level(found))
     head = {"experiment_name": experiment, "timestamp": stamp}
-    files[f"summary_stats_{stamp}.json"] = _json(head | summary(found))
-    files[f"qcut_analysis_{stamp}.json"] = _json(
-        head | {"qcut_analysis": {name: qcut(table) for name, table in found.tokens.items()}}
-    )
-    files[f"model_comparison_{stamp}.json"] = _json(
-        head | {"model_comparison": {name: comparison(table) for name, table in found.tokens.items()}}
-    )
-    return files
+    yield f"summary_stats_{stamp}.json", _json(head | summary(found))
+    cuts = {name: qcut(table) for name, table in found.tokens.items()}
+    yield f"qcut_analysis_{stamp}.json", _json(head | {"qcut_analysis": cuts})
+    compared = {name: comparison(table) for name, table in found.tokens.items()}
+    yield f"model_comparison_{stamp}.json", _json(head | {"model_comparison": compared})
 
 
 def by_token(table: pd.DataFrame, column: str) -> pd.DataFrame:
@@ -147,7 +165,8 @@ def _plain(described: pd.Series) -> dict[str, float]:
 
 
 def _csv(table: pd.DataFrame) -> str:
-    text: str = table.to_csv(index=False, lineterminator="\n")
+    """Return a table as CSV, all texts quoted: up to Python 3.12 a bare carriage return is not by itself."""
+    text: str = table.to_csv(index=False, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
     return text
 
 

@@ -159,6 +159,7 @@ def _answers(task: str, sample: dict[str, Any], options: list[str], source: Run,
         return cell
     responses = sample["resps"]
     scores = [_text(response[0] if isinstance(response, list) and response else response) for response in responses]
+    options = options or ["the page"]  # of loglikelihood_rolling
     return {"x": [], "o": [list(pair) for pair in zip(options, scores, strict=False)], "f": {}, "m": []}
 
 

@@ -13,6 +13,7 @@ from lmx_analysis.stats.missing import NONE_MISSING, Missing, judge_missing
 from lmx_analysis.stats.paired import Paired, compare_columns, compare_paired, mcnemar_exact
 from lmx_analysis.stats.ratios import ratio_intervals
 from lmx_analysis.stats.signflip import flip_statistics
+from lmx_analysis.stats.two_groups import TwoGroups, two_groups
 
 __all__ = [
     "KINDS",
@@ -22,6 +23,7 @@ __all__ = [
     "Metric",
     "Missing",
     "Paired",
+    "TwoGroups",
     "benjamini_hochberg",
     "cluster_bootstrap",
     "cluster_sums",
@@ -41,5 +43,6 @@ __all__ = [
     "ratio_intervals",
     "simultaneous",
     "standard_error",
+    "two_groups",
     "wilson",
 ]

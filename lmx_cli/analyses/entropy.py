@@ -12,8 +12,8 @@ from lmx_cli.output import tracked
 from lmx_files.errors import UserError
 
 INPUT = (
-    "Before the flags: a run (its folder or results_*.json), or prompts: .jsonl with prompt and text, or .txt for "
-    "--mode generate."
+    "Before the flags: a run (its folder, results_*.json or samples_*.jsonl), or prompts: .jsonl with prompt and text, "
+    "or .txt for --mode generate."
 )
 
 
@@ -80,7 +80,7 @@ def entropy(
     device: Annotated[str | None, typer.Option(help="cuda, cuda:1, cpu; else cuda where there is one.")] = None,
     top: Annotated[int, typer.Option(min=0, help="Keep so many of the likeliest tokens with each token.")] = 0,
     keep_hidden: Annotated[
-        bool, typer.Option("--keep_hidden", help="Keep the hidden states that pairs are made of.")
+        bool, typer.Option("--keep_hidden", help="Keep the hidden states before the head, which pairs are made of.")
     ] = False,
     forward: Annotated[bool, typer.Option("--forward", help="Read with the model even what the run recorded.")] = False,
     timestamp: Annotated[str | None, typer.Option(help="Time stamp in file names; else now.")] = None,

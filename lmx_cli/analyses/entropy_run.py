@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import re
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,20 +51,7 @@ def run(request: Request, track: Any) -> None:
     Raises:
         UserError: an option, an input or a model cannot be used.
     """
-    from lmx_plugins.guards import check_output_path
-    from lmx_probes.entropy.inputs import TEXTS
-
-    if request.texts not in TEXTS:
-        raise unknown("--texts", request.texts, TEXTS)
-    if not request.models:
-        raise UserError("no model: name at least one, e.g. --models smollm2-135m")
-    if request.output_dir.is_file():
-        raise UserError(f"--output_dir {request.output_dir} is a file: name a folder")
-    check_output_path(request.output_dir, "--output_dir")
-    if request.plots:
-        from lmx_analysis.figures import require_matplotlib
-
-        require_matplotlib()
+    _check(request)
     started, clock = datetime.datetime.now().astimezone(), time.monotonic()
     inputs = _inputs(request)
     _quiet()
@@ -83,10 +71,10 @@ def run(request: Request, track: Any) -> None:
     )  # fmt: skip
     stamp = request.timestamp or started.strftime("%Y%m%d_%H%M%S")
     measured = entropy(inputs, options, stamp, track)
-    from lmx_analysis.entropy import results
+    from lmx_analysis.entropy import results, testing
     from lmx_analysis.tables import console
 
-    _, made = results.write(
+    found, made = results.write(
         request.output_dir, request.experiment_name, request.plots, request.study, seed=request.seed, track=track
     )
     _manifest(request, inputs.files, started, time.monotonic() - clock, measured.plan)
@@ -94,9 +82,33 @@ def run(request: Request, track: Any) -> None:
     for table in results.screen_tables(made):
         screen.print(table)
         screen.print()
-    for note in measured.notes:
+    for note in filter(None, [*measured.notes, testing.why_not_split(found)]):
         screen.print(f"note: {note}", markup=False, highlight=False)
     terminal.say(str(request.output_dir))
+
+
+def _check(request: Request) -> None:
+    """Refuse what can be seen to be wrong before anything is read."""
+    from lmx_plugins.guards import check_output_path
+    from lmx_probes.entropy.inputs import TEXTS
+
+    if request.texts not in TEXTS:
+        raise unknown("--texts", request.texts, TEXTS)
+    if request.texts == "gold" and request.mode == "generate":
+        raise UserError("--texts gold scores the task's answers: leave it out, or give --mode teacher")
+    if request.timestamp is not None and not re.fullmatch(r"[\w.+-]{1,64}", request.timestamp):
+        raise UserError(
+            f"--timestamp {request.timestamp!r} can be no part of a file's name: use up to 64 letters, digits, . _ + -"
+        )
+    if not request.models:
+        raise UserError("no model: name at least one, e.g. --models smollm2-135m")
+    if request.output_dir.is_file():
+        raise UserError(f"--output_dir {request.output_dir} is a file: name a folder")
+    check_output_path(request.output_dir, "--output_dir")
+    if request.plots:
+        from lmx_analysis.figures import require_matplotlib
+
+        require_matplotlib()
 
 
 def _writer(request: Request) -> Any:
@@ -122,8 +134,8 @@ def _writer(request: Request) -> Any:
 
 def _inputs(request: Request) -> Any:
     from lmx_analysis.guided.runs import choose_metric
-    from lmx_files.runs.folders import Run
-    from lmx_probes.entropy import inputs
+    from lmx_files.runs.folders import Run, is_samples_file
+    from lmx_probes.entropy import inputs, samples
 
     def metric(run: Run, task: str) -> str | None:
         if request.metric is not None:
@@ -135,13 +147,18 @@ def _inputs(request: Request) -> Any:
 
     writes = request.mode == "generate"
     source = request.source or inputs.DEFAULT_PROMPTS
-    if source.is_dir() or source.suffix == ".json":
-        return inputs.from_run(
+    if source.is_dir() or source.suffix == ".json" or is_samples_file(source):
+        return samples.from_run(
             source, None if writes else request.texts, request.task, request.filter_name, metric, request.traces,
             request.limit,
         )  # fmt: skip
     if not source.exists():
         raise UserError(f"there is no run and no prompts file at {source}: name a run's folder, or a .jsonl of prompts")
+    of_runs = {"--task": request.task, "--metric": request.metric, "--filter": request.filter_name,
+               "--traces": request.traces, "--texts": request.texts == "gold" or None}  # fmt: skip
+    for flag, given in of_runs.items():
+        if given is not None:
+            raise UserError(f"{flag} is for runs, and {source} is a file of prompts: leave it out")
     found = inputs.from_prompts(source, not writes)
     if request.limit is not None:
         del found.items[request.limit :]

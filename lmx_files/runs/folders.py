@@ -6,6 +6,7 @@ The files and their fields are lm_eval's own; everything of lmx's lies in furthe
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -22,6 +23,7 @@ from lmx_files.runs.task_names import renamed, short_names
 # lm_eval names a run's files by one time stamp; with `--output_path name.json` the first word is that name.
 STAMP = r"\d{4}-\d\d-\d\dT[\d.-]+"
 RESULTS = re.compile(rf"^(?!manifest_).+_(?P<stamp>{STAMP})\.json$")
+SAMPLES = re.compile(rf"^samples_(?P<task>.+)_(?P<stamp>{STAMP})\.jsonl$")
 _TRACES_OF_A_RUN = re.compile(rf"^traces_(?P<stamp>{STAMP})\.jsonl")
 # Fields of a logged sample that are not metrics.
 _FIELDS = "doc_id doc target arguments resps filtered_resps filter metrics doc_hash prompt_hash target_hash"
@@ -145,6 +147,39 @@ def read_run(path: str | Path) -> Run:
         return run
     note = f"{path} holds {len(runs)} runs; read is the newest, {run.file.name}. Name a results file to choose another"
     return replace(run, notes=(note,))
+
+
+def is_samples_file(path: Path) -> bool:
+    """Whether a file holds logged samples: by its name, or by what its first line has."""
+    if path.suffix != ".jsonl" or not is_regular(path):
+        return False
+    first: dict[str, Any] = {}
+    if not SAMPLES.match(path.name):
+        with contextlib.suppress(UserError):  # whoever reads it as something else says what is wrong with it
+            first = next(jsonl.read(path, last="take"), {})
+    return bool(SAMPLES.match(path.name)) or {"resps", "arguments"} <= first.keys()
+
+
+def run_of_samples(path: Path) -> Run:
+    """Return the run that a samples file is of, with no other samples than these.
+
+    Where its results are not beside it, nothing more is known of the run; the task bears the name of the file.
+
+    Raises:
+        UserError: there is no such file, or the results beside it are not what they should be.
+    """
+    if not is_regular(path):
+        raise UserError(f"there is no samples file {path}")
+    match = SAMPLES.match(path.name)
+    if match is None:
+        return Run(path, "", {"results": {}}, {path.stem: path})
+    for file in sorted(path.parent.glob("*.json")):
+        if (named := RESULTS.match(file.name)) and named["stamp"] == match["stamp"]:
+            run = _read(file)
+            own = {task: place for task, place in run.sample_files.items() if place.name == path.name}
+            if own:
+                return replace(run, sample_files=own)
+    return Run(path, match["stamp"], {"results": {}}, {match["task"]: path})
 
 
 def read_results(file: Path) -> dict[str, Any]:

@@ -130,7 +130,27 @@ def texts_of(sample: Mapping[str, Any], path: Path) -> list[str] | None:
     if not isinstance(responses, list):
         raise UserError(f"{path}, document {sample.get('doc_id')!r}: not a sample as lm_eval logs it (no resps)")
     first = responses[0] if responses and isinstance(responses[0], list) else responses
-    return list(first) if all(isinstance(text, str) for text in first) else None
+    if not all(isinstance(text, str) for text in first) or _is_of_a_page(sample, first):
+        return None
+    return list(first)
+
+
+def _is_of_a_page(sample: Mapping[str, Any], responses: list[str]) -> bool:
+    """Whether a sample is of ``loglikelihood_rolling``, whose likelihoods lm_eval logs as texts (``"-123.4"``).
+
+    Its request has one argument, the page; requests for texts have two.
+    """
+    calls = sample.get("arguments")
+    call = calls.get("gen_args_0") if isinstance(calls, dict) else calls[0] if isinstance(calls, list) and calls else ()
+    return isinstance(call, (dict, list, tuple)) and len(call) == 1 and all(map(_is_number, responses))
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _key(line: Line, path: Path, number: int) -> tuple[_Key, int | None]:

@@ -139,6 +139,19 @@ def mask_id(model: Any, tokenizer: Any, given: int | None = None, family: Family
     return int(found)
 
 
+def fills_masks(pretrained: str, revision: str | None = None) -> str | None:
+    """Return what says that a model was trained to fill masks, not to read from left to right; None: nothing does.
+
+    It is the method that its configuration names, or the name of its family.
+    """
+    raw, _ = transformers.PreTrainedConfig.get_config_dict(pretrained, revision=revision or "main")
+    trained = raw.get("lmx_decoding")
+    if trained not in (None, "ar"):
+        return str(trained)
+    family = family_of(raw)
+    return family.name if family else None
+
+
 def doubt(config: Any, name: str, method: str, known: bool) -> str | None:
     """Say what speaks against the model `name` having been trained for a method; None: nothing.
 

@@ -3,7 +3,8 @@
 **The first token.** A token is scored given all before it. A text behind a prompt is scored from its first token. A
 text without a prompt is read behind the tokenizer's beginning-of-text id (its end-of-text id where it has no beginning,
 as lm_eval does), so that its first token is scored too; a tokenizer with neither leaves the first token unscored.
-A beginning of text that a tokenizer adds by itself is never doubled, and is never scored.
+A beginning of text that a tokenizer adds by itself is never doubled, and is never scored; an end of text that a
+tokenizer appends by itself is neither read nor scored.
 """
 
 from __future__ import annotations
@@ -15,6 +16,9 @@ from typing import Any
 from lmx_files.errors import UserError
 from lmx_models.zoo.loading import encode_prompt
 from lmx_probes.entropy.inputs import Item
+
+BEFORE = 8
+"""Tokens before the scored ones with which these are decoded."""
 
 
 @dataclass(frozen=True)
@@ -57,14 +61,16 @@ def encode(item: Item, tokenizer: Any, longest: int | None = None, own: bool = T
     elif item.prompt:
         spaces = len(item.prompt) - len(item.prompt.rstrip())
         prompt = item.prompt[: len(item.prompt) - spaces] if text and not _in_template(item.prompt) else item.prompt
-        before = encode_prompt(tokenizer, prompt) if prompt else []
-        tokens = encode_prompt(tokenizer, prompt + item.prompt[len(prompt) :] + text)
+        before = ids_of(tokenizer, prompt) if prompt else []
+        tokens = ids_of(tokenizer, prompt + item.prompt[len(prompt) :] + text)
         start, again = len(before), True
     else:
         tokens, start, again = list(tokenizer.encode(text, add_special_tokens=False)), 0, True
     if start == 0:
-        first = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
-        tokens, start = ([first, *tokens], 1) if first is not None else (tokens, 1)
+        first = first_of(tokenizer)
+        if first is not None and tokens[:1] != [first]:
+            tokens = [first, *tokens]
+        start = 1
     if len(tokens) <= start:
         raise UserError(f"{item.where}: the text has no token to score: leave it out")
     dropped = 0
@@ -77,6 +83,24 @@ def encode(item: Item, tokenizer: Any, longest: int | None = None, own: bool = T
             )
         tokens, start = tokens[dropped:], start - dropped
     return Encoded(tokens, start, dropped, again)
+
+
+def ids_of(tokenizer: Any, text: str) -> list[int]:
+    """Return the ids of a text as lm_eval encodes it, without what a tokenizer appends by itself (an end of text)."""
+    ids = encode_prompt(tokenizer, text)
+    if ids[-1:] != [tokenizer.eos_token_id]:
+        return ids
+    plain = list(tokenizer.encode(text, add_special_tokens=False))
+    for begin in range(len(ids) - len(plain) + 1):
+        if ids[begin : begin + len(plain)] == plain:
+            return ids[: begin + len(plain)]
+    return ids
+
+
+def first_of(tokenizer: Any) -> int | None:
+    """Return the id behind which a text without a prompt is read: beginning of text, else end of text, else None."""
+    first = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
+    return None if first is None else int(first)
 
 
 def _in_template(prompt: str) -> bool:
@@ -95,13 +119,28 @@ def _logged(item: Item, tokenizer: Any) -> tuple[list[int], list[int]] | None:
         return None
     ways = [tokenizer.encode(item.prompt, add_special_tokens=special) for special in (False, True)]
     if item.prompt_tokens is None:
-        return encode_prompt(tokenizer, item.prompt), ids
+        return ids_of(tokenizer, item.prompt), ids
     for way in ways:
         if len(way) == item.prompt_tokens:
             return list(way), ids
     if len(ways[0]) > item.prompt_tokens:  # the run cut its beginning off
         return list(ways[0][-item.prompt_tokens :]), ids
-    return encode_prompt(tokenizer, item.prompt), ids  # a stage wrote it, behind a longer prompt of its own
+    return ids_of(tokenizer, item.prompt), ids  # a stage wrote it, behind a longer prompt of its own
+
+
+def bytes_of(encoded: Encoded, tokenizer: Any) -> int:
+    """Return the UTF-8 bytes of what the scored tokens stand for; an end of text and other marks have none.
+
+    Taken as the difference to what stands before, because some tokenizers drop a blank at the beginning.
+    """
+    begin = max(0, encoded.start - BEFORE)
+
+    def size(end: int | None) -> int:
+        ids = encoded.tokens[begin:end]
+        text = tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False) if ids else ""
+        return len(text.encode("utf-8", "replace"))
+
+    return size(None) - size(encoded.start)
 
 
 class TokenNames:

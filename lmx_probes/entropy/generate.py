@@ -17,13 +17,14 @@ from lmx_models.core.stopping import Stopping
 from lmx_models.decoding.autoregressive import autoregressive
 from lmx_models.engine.scheduler import Job, Scheduler
 from lmx_models.engine.step_model import StepModel
-from lmx_models.zoo.loading import encode_prompt, end_ids
+from lmx_models.zoo.loading import end_ids
 from lmx_probes import scores
 from lmx_probes.entropy import measure as measuring
-from lmx_probes.entropy.encode import Encoded, TokenNames
-from lmx_probes.entropy.inputs import Item, item_of
+from lmx_probes.entropy.encode import Encoded, TokenNames, bytes_of, first_of, ids_of
+from lmx_probes.entropy.inputs import Item
 from lmx_probes.entropy.measure import Scored, Track, untracked
 from lmx_probes.entropy.recorded import merged, recorded_columns, values_of
+from lmx_probes.entropy.samples import item_of
 from lmx_probes.entropy.workspace import Workspace
 from lmx_probes.models import ProbeModel
 
@@ -41,11 +42,14 @@ class Writing:
 
 
 def scored_writing(decoding: Decoding, vocabulary: int, found: list[dict[str, float]]) -> Decoding:
-    """Run a left-to-right decoder and add the scores of each token that it writes to `found`; see `scores`."""
+    """Run a left-to-right decoder and add the scores of each token that it writes to `found`; see `scores`.
+
+    Rows beyond `vocabulary`, with which a model pads its output, stand for no token and are never drawn.
+    """
     ask = next(decoding)
     while True:
-        logits = yield ask
-        row = logits[-1:, :vocabulary]
+        logits = (yield ask)[:, :vocabulary]
+        row = logits[-1:]
         try:
             ask = decoding.send(logits)
         except StopIteration as end:
@@ -83,7 +87,7 @@ def write_and_measure(
         values = {key: torch.tensor([row[key] for _, _, rows in written for row in rows]) for key in scores.COLUMNS}
         found = measuring.columns(scored, range(len(part)), values, None, names)
         found["text"] = [i + part.start for i in found["text"]]
-        texts.write(number, text_columns(scored.items, part.start, name))
+        texts.write(number, text_columns(scored, range(len(part)), name, probe.tokenizer, part.start))
         tokens.write(number, found)
 
 
@@ -122,28 +126,42 @@ def write_and_take(
             scored, range(len(part)), merged([values_of(each, known) for each in made]), None, names
         )
         found["text"] = [i + part.start for i in found["text"]]
-        texts.write(number, text_columns(made, part.start, name))
+        texts.write(number, text_columns(scored, range(len(part)), name, tokenizer, part.start))
         tokens.write(number, found)
+
+
+def prompt_ids(items: Sequence[Item], tokenizer: Any, name: str, longest: int | None) -> list[list[int]]:
+    """Return the ids of prompts behind which a model is to write; an empty one is the beginning of text.
+
+    Args:
+        name: of the model, for messages. longest: most tokens that it reads.
+
+    Raises:
+        UserError: a prompt is empty and there is no beginning of text, or it leaves no room to write.
+    """
+    found = []
+    for item in items:
+        ids = ids_of(tokenizer, item.prompt) if item.prompt else []
+        first = first_of(tokenizer)
+        ids = ids or ([first] if first is not None else [])
+        if not ids:
+            raise UserError(f"{item.where}: an empty prompt, and {name} has no token to begin with: leave it out")
+        if longest is not None and len(ids) >= longest:
+            raise UserError(
+                f"{item.where}: the prompt has {len(ids)} tokens and {name} reads {longest}: there is no room to "
+                "write. Shorten it, or leave it out"
+            )
+        found.append(ids)
+    return found
 
 
 def _write(
     probe: ProbeModel, items: Sequence[Item], writing: Writing, longest: int | None
 ) -> list[tuple[Item, Encoded, list[dict[str, float]]]]:
     tokenizer = probe.tokenizer
-    prompts, found = [], [list[dict[str, float]]() for _ in items]
+    found = [list[dict[str, float]]() for _ in items]
     room = min(writing.max_new_tokens, longest or writing.max_new_tokens)
-    for item in items:
-        ids = encode_prompt(tokenizer, item.prompt) if item.prompt else []
-        first = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
-        ids = ids or ([first] if first is not None else [])
-        if not ids:
-            raise UserError(f"{item.where}: an empty prompt, and {probe.name} has no token to begin with: leave it out")
-        if longest is not None and len(ids) >= longest:
-            raise UserError(
-                f"{item.where}: the prompt has {len(ids)} tokens and {probe.name} reads {longest}: there is no room to "
-                "write. Shorten it, or leave it out"
-            )
-        prompts.append(ids)
+    prompts = prompt_ids(items, tokenizer, probe.name, longest)
     stop = end_ids(probe.model, tokenizer)
 
     def decode(ids: Sequence[int]) -> str:
@@ -176,15 +194,17 @@ def _write(
     return made
 
 
-def text_columns(items: Sequence[Item], begin: int, model: str) -> Mapping[str, Any]:
+def text_columns(scored: Scored, part: range, model: str, tokenizer: Any, begin: int = 0) -> Mapping[str, Any]:
     """Return the columns of the texts' data set, in the order of its schema; `begin`: number of the first."""
+    items = [scored.items[i] for i in part]
     return {
-        "text": list(range(begin, begin + len(items))),
+        "text": [i + begin for i in part],
         "model": [model] * len(items),
         "task": [item.task for item in items],
         "doc_id": [item.doc_id for item in items],
         "repeat": [item.repeat for item in items],
         "correct": [float(item.correct) for item in items],
+        "n_bytes": [bytes_of(scored.encoded[i], tokenizer) for i in part],
         "prompt": [item.prompt.encode("utf-8", "replace").decode() for item in items],
         "answer": [(item.text or "").encode("utf-8", "replace").decode() for item in items],
     }

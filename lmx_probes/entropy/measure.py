@@ -55,10 +55,12 @@ class Scored:
         raise IndexError(position)
 
 
-def missing(work: Workspace, name: str, scored: Scored) -> list[int]:
-    """Return the numbers of parts that are not measured yet."""
-    parts = work.tokens(name)
-    return [number for number in range(len(scored.parts)) if not parts.has(number)]
+def missing(work: Workspace, name: str, scored: Scored, states: bool = False) -> list[int]:
+    """Return the numbers of parts that are not measured yet; with `states` also those whose states are not kept."""
+    parts, store = work.tokens(name), work.hidden(name)
+    return [
+        number for number in range(len(scored.parts)) if not parts.has(number) or (states and not store.has(number))
+    ]
 
 
 def measure(
@@ -75,22 +77,24 @@ def measure(
     """
     reader, names = Reader(probe, rows), TokenNames(probe.tokenizer)
     store, parts = work.hidden(name), work.tokens(name)
+    todo = missing(work, name, scored, keep_hidden)
     if keep_hidden and not store.head.is_file():
-        store.folder.mkdir(parents=True, exist_ok=True)
-        probe.head.save(store.head)
-    for number in track(missing(work, name, scored), name):
+        store.write_head(probe.head)
+    for number in track(todo, name):
         part = scored.parts[number]
         hidden = read_part(reader, scored, part)
-        try:
-            values, top = scores.score(probe.head, hidden, scored.targets(part), k)
-        except scores.NotFiniteError as error:
-            raise UserError(
-                f"{probe.name}: logits are NaN or infinite at {scored.where(part, error.position)}: the weights are "
-                "damaged, or the numbers too large for --dtype; try float32"
-            ) from None
+        if not parts.has(number):
+            try:
+                values, top = scores.score(probe.head, hidden, scored.targets(part), k)
+            except scores.NotFiniteError as error:
+                raise UserError(
+                    f"{probe.name}: logits are NaN or infinite at {scored.where(part, error.position)}: the weights "
+                    "are damaged, or the numbers too large for --dtype; try float32"
+                ) from None
         if keep_hidden:
             store.write(number, hidden)
-        parts.write(number, columns(scored, part, values, top, names))
+        if not parts.has(number):
+            parts.write(number, columns(scored, part, values, top, names))
     return reader.fed
 
 
@@ -179,7 +183,7 @@ def compare(
         todo = [number for number in range(len(scored.parts)) if not parts.has(number)]
         if not todo:
             continue
-        heads = [Head.read(work.hidden(name).head, device) for name in (a, b)]
+        heads = [work.hidden(name).read_head(device) for name in (a, b)]
         for number in track(todo, f"{a} against {b}"):
             part = scored.parts[number]
             states = [work.hidden(name).read(number, device) for name in (a, b)]

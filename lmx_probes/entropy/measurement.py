@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
@@ -10,11 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from lmx_files.errors import UserError, unknown
-from lmx_files.hashing import sha256_of_text
-from lmx_models.zoo import catalogue
+from lmx_models.records.fingerprint import model_identity
 from lmx_probes import models
-from lmx_probes.entropy import generate, measure
-from lmx_probes.entropy.encode import context_of, encode
+from lmx_probes.entropy import before, generate, measure
 from lmx_probes.entropy.generate import Writing
 from lmx_probes.entropy.inputs import Inputs, Item, check_unique
 from lmx_probes.entropy.measure import Scored, Track, untracked
@@ -32,6 +29,7 @@ class Options:
         models: as the user named them. names: of their files and columns. mode: ``teacher``: all read the same texts;
             ``generate``: each writes its own.
         top: how many of the likeliest tokens are kept with each token. pairs: compare models on shared tokens.
+        keep_hidden: keep the states before the head; they are made where they are not there.
         forward: read with the model also where the run recorded the values.
         decoder: how texts are written in ``generate``, for the record; writer: opens it for a model (see
             `generate.write_and_take`); None: autoregressively.
@@ -65,6 +63,10 @@ class Options:
             if not name or name != file_name(name):
                 raise UserError(f"--model_names {name!r} can be no part of a file's name: use letters, digits, . _ -")
         check_unique(self.names)
+        if self.mode == "generate":
+            for flag, given in (("--top", self.top), ("--keep_hidden", self.keep_hidden), ("--forward", self.forward)):
+                if given:
+                    raise UserError(f"{flag} is for texts that are read: leave it out, or give --mode teacher")
 
 
 @dataclass
@@ -93,20 +95,53 @@ def entropy(inputs: Inputs, options: Options, stamp: str, track: Track = untrack
 
     Raises:
         UserError: a model is not there or cannot be read; models of unlike vocabularies are to read the same texts;
-            logits are not finite; the folder holds another measurement. Then nothing half-written is left.
+            logits are not finite; the folder holds another measurement. Then nothing half-written is left, and the
+            message says which finished parts stay.
     """
-    resolved = [catalogue.resolve(name) for name in options.models]
-    tokenizers = [models.tokenizer_of(name) for name in options.models]
-    hashes = [models.vocabulary_hash(each) for each in tokenizers]
-    notes = list(dict.fromkeys([*inputs.notes, *(each.note for each in resolved)]))
+    found = [before.known(name) for name in options.models]
+    notes = list(dict.fromkeys([*inputs.notes, *(each.resolved.note for each in found)]))
+    scored = None
     if options.mode == "teacher":
-        _check_same(options, tokenizers, hashes)
+        notes += before.check_same(found)
+        scored = before.encode_all(inputs.items, found, notes)
+    else:
+        before.check_prompts(inputs.items, found)
+    if len(found) > 1 and options.writer is None:
+        for each in found:  # of one model it is said when it is loaded: what its run recorded can be taken
+            models.refuse_unread(each.resolved, each.name)
     work = Workspace(options.output)
-    plan = {
-        "measurement": 1,
+    plan = work.begin(_plan(inputs, options, found), {"stamp": stamp, "named": list(options.models)})
+    if plan["stamp"] != stamp:
+        notes.append(f"this goes on with the measurement of {plan['stamp']}: its files keep that time stamp")
+    paired = options.pairs and len(options.models) > 1 and scored is not None
+    made = Measured(work, list(options.names), plan, paired, notes)
+    try:
+        if scored is not None:
+            _read(inputs, options, scored, made, found[0].tokenizer, track)
+        else:
+            _write(inputs.items, options, made, track)
+    except BaseException as error:
+        stays = work.undo()
+        if stays and isinstance(error, UserError):
+            raise UserError(f"{error}. {stays}") from error
+        raise
+    return made
+
+
+def _plan(inputs: Inputs, options: Options, found: Sequence[before.Known]) -> dict[str, Any]:
+    """Return all that a number depends on. Weights are named by their content, so that a copy goes on."""
+    about = [
+        {
+            "name": name,
+            "weights": model_identity(each.resolved.pretrained, each.resolved.revision, None),
+            "vocabulary": each.vocabulary[:16],
+        }
+        for name, each in zip(options.names, found, strict=True)
+    ]
+    return {
+        "measurement": 2,
         "inputs": inputs.digest(),
-        "models": [{"name": n, "model": m, "weights": _weights(r.pretrained), "vocabulary": v[:16]}
-                   for n, m, r, v in zip(options.names, options.models, resolved, hashes, strict=True)],
+        "models": about,
         "mode": options.mode,
         "dtype": options.dtype,
         "batch_size": options.batch_size,
@@ -115,39 +150,26 @@ def entropy(inputs: Inputs, options: Options, stamp: str, track: Track = untrack
         "writing": asdict(options.writing) if options.mode == "generate" else None,
         "forward": options.forward,
         **({"decoder": options.decoder} if options.writer else {}),
-    }  # fmt: skip
-    scored = None
-    if options.mode == "teacher":
-        scored = _encode(inputs, options, tokenizers[0], resolved, notes)
-    plan = work.begin(plan, {"stamp": stamp})
-    found = Measured(
-        work, list(options.names), plan, options.pairs and len(options.models) > 1 and scored is not None, notes
-    )
-    try:
-        if scored is not None:
-            _read(inputs, options, scored, found, track)
-        else:
-            _write(inputs.items, options, found, track)
-    except BaseException:
-        work.undo()
-        raise
-    return found
+    }
 
 
-def _read(inputs: Inputs, options: Options, scored: Scored, found: Measured, track: Track) -> None:
+def _read(
+    inputs: Inputs, options: Options, scored: Scored, found: Measured, tokenizer: Any, track: Track
+) -> None:  # fmt: skip
     work = found.work
     for number, part in enumerate(scored.parts):
         if not work.texts().has(number):
-            work.texts().write(number, generate.text_columns([scored.items[i] for i in part], part.start, ""))
+            work.texts().write(number, generate.text_columns(scored, part, "", tokenizer))
     pairs_done = found.paired and all(
         work.pair(a, b).has(number)
         for i, a in enumerate(options.names) for b in options.names[i + 1 :] for number in range(len(scored.parts))
     )  # fmt: skip
+    states = (found.paired and not pairs_done) or options.keep_hidden
     for name, model in zip(options.names, options.models, strict=True):
-        states = found.paired and not pairs_done
-        if not measure.missing(work, name, scored) and (not states or _has_states(work, name, scored)):
+        if not measure.missing(work, name, scored, states):
             continue
-        if not states and not options.forward and from_recorded(inputs, model, name, scored, work, found.notes):
+        reads = states or options.forward or options.top
+        if not reads and from_recorded(inputs, model, name, scored, work, found.notes, options.dtype):
             continue
         with models.opened(model, options.dtype, options.device) as probe:
             if probe.head.padding:
@@ -158,8 +180,8 @@ def _read(inputs: Inputs, options: Options, scored: Scored, found: Measured, tra
                 probe, name, scored, work, keep_hidden=states, k=options.top, rows=options.batch_size, track=track
             )
     if found.paired and not pairs_done:
-        measure.compare(options.names, scored, work, options.device or "cpu", track)
-    if found.paired and not options.keep_hidden:
+        measure.compare(options.names, scored, work, models.place_of(options.device), track)
+    if not options.keep_hidden:
         work.forget_hidden()
 
 
@@ -177,51 +199,3 @@ def _write(items: Sequence[Item], options: Options, found: Measured, track: Trac
             continue
         with models.opened(model, options.dtype, options.device) as probe:
             generate.write_and_measure(probe, name, items, options.writing, found.work, track)
-
-
-def _has_states(work: Workspace, name: str, scored: Scored) -> bool:
-    store = work.hidden(name)
-    return store.head.is_file() and all(store.path(number).is_file() for number in range(len(scored.parts)))
-
-
-def _check_same(options: Options, tokenizers: Sequence[Any], hashes: Sequence[str]) -> None:
-    for name, tokenizer, digest in zip(options.models[1:], tokenizers[1:], hashes[1:], strict=True):
-        if digest != hashes[0]:
-            sizes = f"{models.vocabulary_of(tokenizers[0]):,} and {models.vocabulary_of(tokenizer):,} ids"
-            raise UserError(
-                f"{options.models[0]} and {name} have other vocabularies ({sizes}), so no token is the same to both "
-                "and they cannot be compared token by token. Measure each by itself, or let each write with --mode "
-                "generate and compare bits per byte"
-            )
-
-
-def _encode(inputs: Inputs, options: Options, tokenizer: Any, resolved: Sequence[Any], notes: list[str]) -> Scored:
-    from lmx_models.zoo.from_files import config_from
-
-    contexts = []
-    for each in resolved:
-        config = config_from(each.pretrained, each.revision)
-        contexts.append(context_of(config.get_text_config()))
-    longest = min((n for n in contexts if n is not None), default=None)
-    encoded = [encode(item, tokenizer, longest) for item in inputs.items]
-    again = sum(each.again for each in encoded)
-    logged = sum(item.tokens is not None for item in inputs.items)
-    if logged and again:
-        notes.append(
-            f"{again} of {len(encoded)} texts are not these ids in this tokenizer, or have none: encoded again"
-        )
-    if cut := sum(bool(each.dropped) for each in encoded):
-        notes.append(
-            f"{cut} prompts were longer than the {longest} tokens that the models read and lost their beginning"
-        )
-    return Scored(inputs.items, encoded)
-
-
-def _weights(pretrained: str) -> str:
-    """Return a hash of what identifies the weights: names and sizes of a folder's files, and its configuration."""
-    folder = Path(pretrained)
-    if not folder.is_dir():
-        return pretrained
-    files = sorted((p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in folder.glob("*.safetensors"))
-    config = folder / "config.json"
-    return sha256_of_text(json.dumps([files, config.read_text("utf-8") if config.is_file() else ""]))[:16]

@@ -1,6 +1,8 @@
 """Values that a run recorded of its own tokens while it wrote them: taken as they are, no model runs.
 
-Entropy and the probability of the token (or its surprisal) are needed; what else was not recorded stays empty.
+Entropy and the probability of the token (or its surprisal) are needed; what else was not recorded stays empty. They are
+taken only where a reading would be by the same weights: the same model and revision, nothing laid over it, the same
+type of numbers.
 """
 
 from __future__ import annotations
@@ -14,27 +16,32 @@ from lmx_models.zoo import catalogue
 from lmx_probes import models, scores
 from lmx_probes.entropy import measure
 from lmx_probes.entropy.encode import TokenNames
-from lmx_probes.entropy.inputs import Inputs, Item
+from lmx_probes.entropy.inputs import Inputs, Item, Writer
 
 if TYPE_CHECKING:
     from lmx_probes.entropy.measure import Scored
     from lmx_probes.entropy.workspace import Workspace
 
+LAID_OVER = ("peft", "delta", "gguf_file", "subfolder", "tokenizer", "autogptq", "load_in_8bit", "load_in_4bit")
+"""Arguments of a run's model without which it is another one."""
 
-def from_recorded(inputs: Inputs, model: str, name: str, scored: Scored, work: Workspace, notes: list[str]) -> bool:
+
+def from_recorded(
+    inputs: Inputs, model: str, name: str, scored: Scored, work: Workspace, notes: list[str], dtype: str = "float32"
+) -> bool:
     """Write the parts of one model from what its run recorded; False (and nothing written) if that is too little.
 
     Args:
-        model: as the user named it; it must be the run's own.
+        model: as the user named it; it must be the run's own. dtype: in which it would be read.
     """
-    if inputs.model is None or not _same(model, inputs.model):
+    if inputs.writer is None or not _same(model, inputs.writer.name):
         return False
     known = recorded_columns(scored.items, [each.scored for each in scored.encoded])
-    if known is None:
+    why = "its run did not record entropy and logprob of every token" if known is None else None
+    why = why or difference(inputs.writer, model, dtype)
+    if why is not None or known is None:
         if any(item.recorded for item in scored.items):
-            notes.append(
-                f"{name}: its run did not record entropy and logprob of every token, so the model reads the texts"
-            )
+            notes.append(f"{name}: {why}, so the model reads the texts")
         return False
     names = TokenNames(models.tokenizer_of(model))
     parts = work.tokens(name)
@@ -45,11 +52,32 @@ def from_recorded(inputs: Inputs, model: str, name: str, scored: Scored, work: W
     left = [column for column in scores.COLUMNS if column not in known | DERIVED]
     empty = f"; {', '.join(left)} were not recorded and stay empty" if left else ""
     notes.append(f"{name}: taken from what the run recorded while it wrote (record=); no forward was made{empty}")
+    wrote = sorted({source for item in scored.items for source, _, _ in item.sources})
+    if len(wrote) > 1:
+        notes.append(
+            f"{name}: {' and '.join(wrote)} wrote these texts, and each token has the numbers of whoever wrote it: "
+            "--forward reads all of them with this model"
+        )
     return True
 
 
 DERIVED = {"surprisal", "probability"}
 """Each follows from the other."""
+
+
+def difference(writer: Writer, model: str, dtype: str) -> str | None:
+    """Return in words why the model of a run is not the one that would read here; None where nothing says so."""
+    given = {name: str(writer.arguments.get(name, "")) for name in LAID_OVER}
+    over = [f"{name}={value}" for name, value in given.items() if value.lower() not in ("", "none", "false")]
+    if over:
+        return f"its run laid {', '.join(over)} over it"
+    ours = catalogue.resolve(model).revision
+    theirs = writer.commit or writer.arguments.get("revision")
+    if theirs not in (None, "main") and theirs != ours:
+        return f"its run took revision {theirs}, here it is {ours or 'another'}"
+    if writer.dtype is not None and writer.dtype != dtype:
+        return f"its run computed in {writer.dtype}, here it is {dtype} (--dtype)"
+    return None
 
 
 def recorded_columns(items: Sequence[Item], counts: Sequence[int]) -> set[str] | None:

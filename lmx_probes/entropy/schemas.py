@@ -9,11 +9,11 @@ if TYPE_CHECKING:
 
 
 def texts() -> pa.Schema:
-    """One row a text; of a model that wrote its own, `model` is its name, else empty."""
+    """One row a text; of a model that wrote its own, `model` is its name, else empty. n_bytes: of the scored tokens."""
     import pyarrow as pa
 
     words = {name: pa.string() for name in ("model", "task")}
-    numbers = {"doc_id": pa.int64(), "repeat": pa.int32(), "correct": pa.float64()}
+    numbers = {"doc_id": pa.int64(), "repeat": pa.int32(), "correct": pa.float64(), "n_bytes": pa.int64()}
     return pa.schema({"text": pa.int32(), **words, **numbers, "prompt": pa.string(), "answer": pa.string()})
 
 

@@ -18,13 +18,14 @@ from pathlib import Path
 from typing import Any
 
 from lmx_files import atomic, jsonl
-from lmx_files.errors import UserError
+from lmx_files.errors import UserError, few
 from lmx_files.parquet import Parts
 from lmx_files.reading import reason
 from lmx_probes.entropy import schemas
 from lmx_probes.entropy.hidden import HiddenStore
 
-PART_TOKENS, PART_TEXTS = 16_384, 2_048
+PART_TOKENS, PART_TEXTS = 8_192, 2_048
+PLAN, FOLDERS = "plan.json", ("tokens", "texts", "pairs", "hidden")
 
 
 @dataclass(frozen=True)
@@ -58,9 +59,9 @@ class Workspace:
         """Begin, or go on with, the measurement of `plan`; return the plan with what was `fresh` when it began.
 
         Raises:
-            UserError: the folder holds another measurement.
+            UserError: the folder holds another measurement, or a `data` that is none.
         """
-        path = self.data / "plan.json"
+        path = self.data / PLAN
         if path.is_file():
             known = jsonl.read_object(path)
             changed = [name for name in plan if known.get(name) != _plain(plan[name])]
@@ -72,6 +73,7 @@ class Workspace:
             for draft in self.data.rglob(".*.part"):  # of files that were being written when an attempt was killed
                 draft.unlink(missing_ok=True)
             return known
+        self._refuse_foreign()
         try:
             self.data.mkdir(parents=True, exist_ok=True)
             whole = {**_plain(dict(plan)), **_plain(dict(fresh))}
@@ -80,13 +82,35 @@ class Workspace:
             raise UserError(f"cannot write into {self.folder}: {reason(error)}. Choose another --output_dir") from error
         return whole
 
-    def undo(self) -> None:
-        """Remove what `begin` made if not one part was finished: a mistake then leaves nothing behind."""
-        if any(self.data.glob("tokens/*/part-*.parquet")):
-            return
-        shutil.rmtree(self.data, ignore_errors=True)
-        if self.folder.is_dir() and not any(self.folder.iterdir()):
-            self.folder.rmdir()
+    def undo(self) -> str:
+        """Remove what was made since `begin` if not one part was finished: a mistake then leaves nothing behind.
+
+        Nothing but a measurement's own files and folders is touched. Returns in words what stays, if anything does.
+        """
+        parts = len(list(self.data.glob("tokens/*/part-*.parquet")))
+        if parts:
+            size, hidden = (sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) / 1e6
+                            for folder in (self.data, self.data / "hidden"))  # fmt: skip
+            return (
+                f"{parts} finished parts stay in {self.data} ({size:,.0f} MB, hidden states {hidden:,.0f} MB of it): "
+                "the same command goes on with them. Remove the folder if it is not to go on"
+            )
+        for name in FOLDERS:
+            shutil.rmtree(self.data / name, ignore_errors=True)
+        (self.data / PLAN).unlink(missing_ok=True)
+        for folder in (self.data, self.folder):
+            if folder.is_dir() and not any(folder.iterdir()):
+                folder.rmdir()
+        return ""
+
+    def _refuse_foreign(self) -> None:
+        """Refuse a `data` of somebody else: a measurement that is undone or removed must not take it along."""
+        found = sorted(each.name for each in self.data.iterdir()) if self.data.is_dir() else []
+        foreign = [name for name in found if not (name.startswith(f".{PLAN}.") and name.endswith(".part"))]
+        if foreign:
+            raise UserError(
+                f"{self.data} is there and is no measurement (it holds {few(foreign, 3)}): name another --output_dir"
+            )
 
     def forget_hidden(self) -> None:
         """Remove hidden states and heads, which only pairs need."""

@@ -10,6 +10,7 @@ import pytest
 
 from lmx_analysis.entropy import divergence, forking, groups, page, testing
 from lmx_analysis.entropy.load import Measurement
+from lmx_analysis.stats import two_groups
 
 PLAN = {"models": [{"name": "a"}, {"name": "b"}], "mode": "teacher", "stamp": "s"}
 
@@ -18,7 +19,7 @@ def made(tmp_path, tables: dict[str, pd.DataFrame], correct=None) -> Measurement
     found = Measurement(tmp_path, {**PLAN, "models": [{"name": name} for name in tables]})
     count = int(max(table["text"].max() for table in tables.values())) + 1
     texts = pd.DataFrame({"text": range(count), "task": "", "doc_id": range(count), "prompt": "p", "answer": "<b>x",
-                          "correct": math.nan if correct is None else correct})  # fmt: skip
+                          "n_bytes": 4, "correct": math.nan if correct is None else correct})  # fmt: skip
     found.__dict__.update(tokens=tables, texts=dict.fromkeys(tables, texts))
     return found
 
@@ -69,7 +70,7 @@ def test_disjoint_halves_of_prompts_do_not_differ():
     rng, found = np.random.default_rng(5), 0
     for _ in range(400):
         means = rng.gamma(8, 0.15, 60)
-        found += testing.two_groups(means[:30], means[30:])["p"] < 0.05
+        found += two_groups(means[:30], means[30:]).p < 0.05
     assert found <= 30
 
 

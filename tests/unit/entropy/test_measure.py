@@ -22,7 +22,8 @@ from lmx_probes.entropy import measurement as measuring
 from lmx_probes.entropy import workspace
 from lmx_probes.entropy.encode import encode
 from lmx_probes.entropy.generate import Writing
-from lmx_probes.entropy.inputs import Inputs, Item, from_prompts, from_run
+from lmx_probes.entropy.inputs import Inputs, Item, from_prompts
+from lmx_probes.entropy.samples import from_run
 from tests.unit.probes.tiny_models import tokenizer
 
 PROMPTS = Path(measuring.__file__).parent / "prompts.jsonl"
@@ -279,5 +280,5 @@ def test_samples_of_plain_lm_eval(tmp_path):
 def test_samples_without_text_are_one_line(tmp_path):
     with pytest.raises(UserError, match="likelihoods, not texts"):
         from_run(run_folder(tmp_path / "r", [sample([[[-1.5, True]]])], RESULTS), "logged")
-    with pytest.raises(UserError, match="the run is empty"):
+    with pytest.raises(UserError, match="1 texts of t are empty"):
         from_run(run_folder(tmp_path / "e", [sample([[""]])], RESULTS), "logged")

@@ -151,3 +151,14 @@ def test_one_of_mixed_tasks_can_be_chosen(tmp_path):
         done = CliRunner().invoke(app, command)
         assert done.exit_code == 0, done.output + repr(done.exception)
         assert len(read(out / "prompt_level_results.csv")) == count
+
+
+def test_a_metric_that_is_no_verdict_is_told(tmp_path):
+    source = mixed(tmp_path / "run", ("f1", "f1"))
+    for path in source.glob("samples_*"):
+        path.write_text(path.read_text().replace('"f1": 1.0', '"f1": 0.3'))
+    command = ["entropy", str(source), "--models", "tiny-base", "-o", str(tmp_path / "out"), "--no-plots"]
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 0, done.output + repr(done.exception)
+    told = " ".join(done.output.split())
+    assert "the metric is not 0 or 1 everywhere (e.g. 0.3): name one that is with --metric" in told

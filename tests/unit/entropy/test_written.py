@@ -27,7 +27,8 @@ from lmx_models.methods.wedlm import WeDLM
 from lmx_models.trying import texts_of
 from lmx_probes import models
 from lmx_probes.entropy import measurement as measuring
-from lmx_probes.entropy.inputs import Inputs, Item, from_run
+from lmx_probes.entropy.inputs import Inputs, Item, Writer
+from lmx_probes.entropy.samples import from_run
 from lmx_probes.scores import NotFiniteError
 
 HYBRID = {"preset": "ar_to_diffusion", "ar": "tiny-base", "diffusion": "tiny-mdlm", "diffusion_method": "mdlm"}
@@ -147,8 +148,19 @@ def test_what_a_run_recorded_is_taken_and_said(tmp_path, method):
         for name in ("entropy", "surprisal"):
             assert list(group[name]) == pytest.approx(text.trace.extra["recorded"][name])
     assert table["varentropy"].isna().all()
+    if method == "guided":
+        assert any("base and oracle wrote these texts" in note and "--forward" in note for note in found.notes)
     _, tables = results.write(tmp_path / "out", "t", plots=False)
     assert tables["overview"][0]["perplexity"] == pytest.approx(math.exp(table["surprisal"].mean()))
+
+
+@pytest.mark.parametrize("asked", [{"top": 3}, {"keep_hidden": True}, {"forward": True}, {"dtype": "bfloat16"}])
+def test_what_was_not_recorded_so_is_read_by_the_model(tmp_path, asked):
+    inputs, _ = a_run(tmp_path / "run", "ar", "entropy+logprob")
+    inputs.writer = Writer("tiny-base", {}, "float32")
+    options = measuring.Options(("tiny-base",), ("m",), tmp_path / "out", device="cpu", **asked)
+    with pytest.raises(AssertionError, match="loaded to read"):
+        measuring.entropy(inputs, options, "s")
 
 
 def test_what_was_recorded_in_part_is_read_by_the_model(tmp_path):
