@@ -123,12 +123,17 @@ def whole_numbers(text: str, option: str) -> tuple[int, ...]:
     """Return the numbers of a list such as ``0,3`` or a range such as ``0-11``, none twice, in the given order.
 
     Raises:
-        UserError: it is neither, or goes beyond 99,999.
+        UserError: it is neither, a range is reversed, or it goes beyond 99,999. Only an empty text means none.
     """
     found: list[int] = []
     for part in filter(None, (each.strip() for each in text.split(","))):
         match = re.fullmatch(r"([0-9]{1,5})(?:-([0-9]{1,5}))?", part)
         if match is None:
             raise UserError(f"{option} {text!r}: give numbers with commas or a range, e.g. 0,3 or 0-11")
-        found += range(int(match[1]), int(match[2] or match[1]) + 1)
+        first, last = int(match[1]), int(match[2] or match[1])
+        if last < first:
+            raise UserError(f"{option} {text!r}: the range {part} has nothing in it: write {last}-{first}")
+        found += range(first, last + 1)
+    if text.strip() and not found:
+        raise UserError(f"{option} {text!r}: no number is named: give some with commas or a range, e.g. 0,3 or 0-11")
     return tuple(dict.fromkeys(found))

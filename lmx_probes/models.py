@@ -15,6 +15,8 @@ import torch
 from lmx_files.errors import UserError, unknown
 from lmx_models.engine import self_check
 from lmx_models.engine.packed_linear import packed
+from lmx_models.harness.devices import usable_device
+from lmx_models.records.fingerprint import model_identity
 from lmx_models.zoo import catalogue, families
 from lmx_models.zoo.from_files import quiet_loading
 from lmx_models.zoo.loading import load as load_model
@@ -78,9 +80,42 @@ def tokenizer_of(name: str) -> Any:
     return load_tokenizer(catalogue.resolve(name), name)
 
 
+@dataclass(frozen=True)
+class Weights:
+    """A model of transformers and its tokenizer, as they were loaded.
+
+    Attributes:
+        note: where the weights came from. identity: what stands for their content, see `model_identity`; two names of
+            the same weights have one.
+    """
+
+    model: Any
+    tokenizer: Any
+    note: str
+    identity: str
+
+
+def weights_of(name: str, dtype: str = "float32", device: str | None = None, revision: str | None = None) -> Weights:
+    """Load a model and its tokenizer.
+
+    Args:
+        name: a short name of `lmx models`, a Hub id, a folder or a GGUF file. dtype: of torch.
+        device: ``cuda``, ``cuda:1``, ``cpu``; None: CUDA where it is, else the CPU.
+        revision: a commit or branch of the Hub.
+
+    Raises:
+        UserError: it cannot be loaded.
+    """
+    resolved = catalogue.resolve(name, revision=revision)
+    model, tokenizer = load_model(resolved, name, getattr(torch, dtype), place_of(device))
+    commit = getattr(model.config, "_commit_hash", None)
+    return Weights(model, tokenizer, resolved.note, model_identity(resolved.pretrained, resolved.revision, commit))
+
+
 def place_of(device: str | None) -> torch.device:
-    """Return where models are put: on `device`, or on a GPU where there is one."""
-    return torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    """Return where a probe's model is put: as any, but not unasked on a GPU of Apple's, for that has no float64."""
+    found = usable_device(device)
+    return torch.device("cpu" if device is None and found == "mps" else found)
 
 
 def refuse_unread(resolved: Resolved, name: str) -> None:
@@ -103,8 +138,7 @@ def load(name: str, dtype: str = "float32", device: str | None = None, check: bo
     """Load a model for probing.
 
     Args:
-        name: a short name of `lmx models`, a Hub id, a folder or a GGUF file.
-        device: ``cuda``, ``cuda:1``, ``cpu``; None: a GPU where there is one.
+        name, device: see `weights_of`. dtype: one of `DTYPES`.
         check: compare cached forwards and the head with the model's own logits.
 
     Raises:
@@ -112,11 +146,10 @@ def load(name: str, dtype: str = "float32", device: str | None = None, check: bo
     """
     if dtype not in DTYPES:
         raise unknown("--dtype", dtype, DTYPES)
-    resolved = catalogue.resolve(name)
-    refuse_unread(resolved, name)
+    refuse_unread(catalogue.resolve(name), name)
     _give_back_large_blocks()
-    model, tokenizer = load_model(resolved, name, getattr(torch, dtype), place_of(device))
-    return probe(model, tokenizer, name, resolved.note, check)
+    loaded = weights_of(name, dtype, device)
+    return probe(loaded.model, loaded.tokenizer, name, loaded.note, check)
 
 
 def probe(model: Any, tokenizer: Any, name: str, note: str = "", check: bool = True) -> ProbeModel:

@@ -13,8 +13,8 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from lmx_analysis.mediation.estimates import fieller, share_intervals, studied
 from lmx_analysis.stats import cluster_bootstrap
+from lmx_analysis.stats.ratios import fieller_of_means, share_intervals, studied
 
 SHARE = 0.4
 Floats = NDArray[np.float64]
@@ -40,13 +40,13 @@ def main() -> None:
     for kind in ("normal", "heavy", "skewed"):
         for pairs in (15, 30, 80):
             nie, te = drawn(kind, pairs, args.sets, np.random.default_rng(7))
-            draws = cluster_bootstrap(partial(studied, effect=nie, te=te), np.arange(pairs), args.draws, 1)
+            draws = cluster_bootstrap(partial(studied, effect=nie, whole=te), np.arange(pairs), args.draws, 1)
             value, error = draws[0]
             low, high = np.quantile((draws[1:, 0] - value) / draws[1:, 1], [0.025, 0.975], axis=0)
             found = share_intervals(draws, nie, te)
             shares = [
                 _covered(value - high * error, value - low * error),
-                _covered(*fieller(nie, te)),
+                _covered(*fieller_of_means(nie, te)),
                 _covered(np.array([each.low for each in found]), np.array([each.high for each in found])),
             ]
             print(f"{kind:10}{pairs:6}{shares[0]:13.3f}{shares[1]:10.3f}{shares[2]:8.3f}", flush=True)

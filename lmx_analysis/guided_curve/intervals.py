@@ -10,8 +10,9 @@ import numpy as np
 
 from lmx_analysis.guided_curve.design import Cells, Design
 from lmx_analysis.stats.intervals import Interval, wilson
-from lmx_analysis.stats.joint import fieller, joint_critical, student
+from lmx_analysis.stats.joint import joint_critical, student
 from lmx_analysis.stats.linear import TINY, Linear
+from lmx_analysis.stats.ratios import fieller
 
 WITHHELD = Interval.none("not determined")
 

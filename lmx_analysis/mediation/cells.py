@@ -7,6 +7,7 @@ take no part in maxima and conclusions.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,17 +50,29 @@ class Cells:
             found: Floats = (weights @ self.effects[numerator]) / (weights @ self.effects["te"])
         return found
 
+    def of_components(self, asked: Collection[str] | None) -> Cells:
+        """Return the cells of some components."""
+        rows = [i for i, name in enumerate(self.index["component"]) if asked is None or name in asked]
+        return Cells(
+            self.index.iloc[rows].reset_index(drop=True), {name: each[:, rows] for name, each in self.effects.items()},
+            self.there[:, rows], self.pairs, [self.marks[i] for i in rows],
+        )  # fmt: skip
+
     def shares(self, numerator: str) -> Floats:
         """Return the ratio of means of each cell over all pairs, ``[cells]``."""
         return self.ratios(np.ones((1, len(self.pairs))), numerator)[0]
 
 
-def cells_of(effects: pd.DataFrame, pairs: pd.DataFrame, layers: int, kept: pd.Series | None = None) -> Cells:
+def cells_of(
+    effects: pd.DataFrame, pairs: pd.DataFrame, layers: int, kept: pd.Series | None = None,
+    asked: Collection[str] | None = None,
+) -> Cells:  # fmt: skip
     """Return the cells of measured effects.
 
     Args:
         effects: one row a pair and place. pairs: one row a pair. layers: of the model.
         kept: which rows of `pairs` take part, those that move the count if nothing is said.
+        asked: components that are returned; all if nothing is said. Marks are made of all.
     """
     chosen = pairs[pairs["moves"] if kept is None else kept]["pair"].to_numpy()
     rows = effects[effects["pair"].isin(chosen)]
@@ -77,7 +90,7 @@ def cells_of(effects: pd.DataFrame, pairs: pd.DataFrame, layers: int, kept: pd.S
         # an effect that was not measured stays NaN; a pair without the place counts nothing
         matrices[name] = np.where(there > 0, values, 0.0)
     plain = Cells(index, matrices, there, chosen.astype(np.intp), [""] * len(index))
-    return Cells(index, matrices, there, plain.pairs, marks_of(plain, layers))
+    return Cells(index, matrices, there, plain.pairs, marks_of(plain, layers)).of_components(asked)
 
 
 def marks_of(cells: Cells, layers: int) -> list[str]:
@@ -99,16 +112,17 @@ def marks_of(cells: Cells, layers: int) -> list[str]:
 
 
 def _unmixed(cells: Cells) -> int:
-    """Return the last layer up to which all of the effect passes through the word that differs; -1 if none.
+    """Return the last measured layer up to which all of the effect passes through the word that differs; -1 if none.
 
     Exchanging the word's own residual then gives the whole effect, and exchanging all else, which is what putting it
-    back into the other run does, gives none.
+    back into the other run does, gives none. What has left a word is not called back, so that layers between two
+    measured ones where nothing has left need not be measured.
     """
     nie, nde = cells.shares("nie"), cells.shares("nde")
     last = -1
     own = cells.index[(cells.index["component"] == "residual") & (cells.index["role"] == "swapped_item")]
     for row, layer in sorted(zip(own.index, own["layer"], strict=True), key=lambda each: each[1]):
-        if layer != last + 1 or nie[row] < UNMIXED or nde[row] > 1 - UNMIXED:
+        if not nie[row] >= UNMIXED or nde[row] > 1 - UNMIXED:
             break
         last = layer
     return last

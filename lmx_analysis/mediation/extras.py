@@ -109,21 +109,21 @@ def sentences(found: Mapping[str, pd.DataFrame]) -> list[str]:
             (before, "the last separator"),
             (table[table["role"] != "cue"], "any place but the answer's"),
         ):
-            if len(part):
+            if part["transferred"].notna().any():
                 best = part.loc[part["transferred"].idxmax()]
                 said.append(
                     f"count transfer: from {what} an unrelated list moves the answer by {best['transferred']:.2f} "
                     f"[{best['transferred_low']:.2f}, {best['transferred_high']:.2f}] a word at most (layer "
                     f"{int(best['layer'])}, {str(best['role']).replace('_', ' ')})"
                 )
-    if "running_count_probe" in found:
-        best = found["running_count_probe"].loc[found["running_count_probe"]["r2"].idxmax()]
+    if "running_count_probe" in found and (probed := found["running_count_probe"])["r2"].notna().any():
+        best = probed.loc[probed["r2"].idxmax()]
         said.append(
-            f"a linear probe reads R2 = {best['r2']:.2f} of the running count where words end, position taken out, on "
-            f"unseen words (layer {int(best['layer'])}; shuffled {best['r2_shuffled']:.2f}, position alone "
-            f"{best['r2_position']:.2f}); cosine with the numbers' output rows {best['cosine']:.2f}"
+            f"a linear probe reads R2 = {best['r2']:.2f} of the running count where words end, position and the word "
+            f"itself taken out, on unseen words (layer {int(best['layer'])}; shuffled {best['r2_shuffled']:.2f}, "
+            f"position alone {best['r2_position']:.2f}); cosine with the numbers' output rows {best['cosine']:.2f}"
         )
-    if "steering" in found:
+    if "steering" in found and found["steering"]["shift_per_step"].notna().all():
         table = found["steering"]
         best = table[table["direction"] == "count"].set_index("layer")["shift_per_step"]
         noise = table[table["direction"] == "random"].set_index("layer")["shift_per_step"]
@@ -158,7 +158,7 @@ def pictures(found: Mapping[str, pd.DataFrame]) -> dict[str, bytes]:
         figure = new_figure(6, 3.4)
         axes = figure.add_subplot()
         lines = (
-            ("r2", "probe, position taken out"), ("r2_shuffled", "shuffled counts, 95 %"),
+            ("r2", "probe, position and word taken out"), ("r2_shuffled", "shuffled counts, 95 %"),
             ("r2_with_position", "with position"), ("r2_position", "position alone"),
         )  # fmt: skip
         for number, (name, label) in enumerate(lines):

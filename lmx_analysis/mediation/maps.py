@@ -1,4 +1,7 @@
-"""Pictures of effects: position by layer, heads, and the layers' importance. Cells by construction are hatched."""
+"""Pictures of effects: position by layer, heads, and the layers' importance. Hatched: nothing is concluded.
+
+Those are cells by construction, such as `nothing_concluded` names, and columns that fewer than six pairs have.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,8 @@ import numpy as np
 import pandas as pd
 
 from lmx_analysis.figures import COLOURS, new_figure, rendered
+from lmx_analysis.mediation.estimates import said
+from lmx_analysis.stats.signflip import MIN_CLUSTERS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -40,27 +45,27 @@ def position_map(effects: pd.DataFrame, cells: pd.DataFrame, component: str, eff
         effects: one row a pair and place. cells: the table of cells, for the marks. effect: ``nie`` or ``interaction``.
     """
     rows = effects[(effects["component"] == component) & ~effects["role"].isin(("all", "before"))]
+    if not len(rows):
+        return {}
     sums = rows.groupby(["layer", "column"])[[effect, "te"]].sum()
     share = (sums[effect] / sums["te"]).unstack()
     share = share[column_order(list(share.columns))]
     roles = rows.drop_duplicates("column").set_index("column")["role"].to_dict()
-    marked = {
-        (row.layer, row.role)
-        for row in cells[cells["by_construction"] != ""].itertuples()
-        if row.component == component
-    }
+    silent = cells[cells["component"] == component].drop(said(cells).index, errors="ignore")
+    marked = {(row.layer, row.role) for row in silent.itertuples()}
+    few = rows.groupby(["layer", "column"])["pair"].nunique() < MIN_CLUSTERS
     figure = new_figure(max(5.0, 0.36 * share.shape[1] + 2), max(2.4, 0.24 * share.shape[0] + 1.6))
     axes = figure.add_subplot()
     _image(axes, share.to_numpy(), figure)
     for y, layer in enumerate(share.index):
         for x, column in enumerate(share.columns):
-            if (layer, roles[column]) in marked:
+            if (layer, roles[column]) in marked or few.get((layer, column), False):
                 _hatched(axes, x, y)
     axes.set_xticks(range(share.shape[1]), list(share.columns), rotation=60, ha="right", fontsize=7)
     axes.set_yticks(range(share.shape[0]), [str(layer) for layer in share.index], fontsize=7)
     axes.set_ylabel("layer")
     what = "indirect effect" if effect == "nie" else effect
-    axes.set_title(f"{NAMES[component]}: {what} / total effect (hatched: by construction)", fontsize=9)
+    axes.set_title(f"{NAMES[component]}: {what} / total effect (hatched: nothing is concluded)", fontsize=9)
     suffix = "" if effect == "nie" else f"_{effect}"
     return rendered(figure, f"map_{component}{suffix}")
 
@@ -68,14 +73,16 @@ def position_map(effects: pd.DataFrame, cells: pd.DataFrame, component: str, eff
 def head_map(cells: pd.DataFrame) -> dict[str, bytes]:
     """Return the map of heads: a panel for each role that has an effect, layers down and heads across."""
     heads = cells[cells["component"] == "head"]
-    largest = heads.groupby("role")["proportion_mediated"].agg(lambda values: values.abs().max())
+    largest = said(heads).groupby("role")["proportion_mediated"].agg(lambda values: values.abs().max())
     roles = list(largest.sort_values(ascending=False).index[:4])
+    if not roles:
+        return {}
     figure = new_figure(2.8 * len(roles) + 1, max(2.6, 0.2 * heads["layer"].nunique() + 1.6))
     panels = np.atleast_1d(figure.subplots(1, len(roles)))
     for axes, role in zip(panels, roles, strict=True):
         part = heads[heads["role"] == role].pivot(index="layer", columns="head", values="proportion_mediated")
         _image(axes, part.to_numpy(), figure if axes is panels[-1] else None)
-        for row in heads[(heads["role"] == role) & (heads["by_construction"] != "")].itertuples():
+        for row in heads[heads["role"] == role].drop(said(heads).index, errors="ignore").itertuples():
             _hatched(axes, list(part.columns).index(row.head), list(part.index).index(row.layer))
         axes.set_title(role.replace("_", " "), fontsize=9)
         axes.set_xticks(range(part.shape[1]), [str(each) for each in part.columns], fontsize=6)
@@ -86,8 +93,13 @@ def head_map(cells: pd.DataFrame) -> dict[str, bytes]:
 
 
 def layer_importance(cells: pd.DataFrame, component: str) -> dict[str, bytes]:
-    """Return the picture of one component's layers: share mediated by role, with 95 % intervals; no marked cells."""
-    rows = cells[(cells["component"] == component) & (cells["by_construction"] == "")]
+    """Return the picture of one component's layers: share mediated by role, with 95 % intervals.
+
+    Cells that are marked, or from which nothing is concluded, are left out; none is left: no picture.
+    """
+    rows = said(cells[cells["component"] == component])
+    if not len(rows):
+        return {}
     if component == "head":
         rows = rows.loc[rows.groupby(["layer", "role"])["proportion_mediated"].idxmax()]
     order = rows.groupby("role")["proportion_mediated"].agg(lambda values: values.abs().max())

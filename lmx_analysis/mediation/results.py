@@ -13,15 +13,19 @@ import pandas as pd
 
 from lmx_analysis.mediation import extras, maps
 from lmx_analysis.mediation.cells import cells_of
-from lmx_analysis.mediation.estimates import Settings, low_pairs, table
+from lmx_analysis.mediation.columns import best_columns, column_table
+from lmx_analysis.mediation.conclusions import conclusions
+from lmx_analysis.mediation.estimates import Selection, Settings, Tested, how_tested, low_pairs, said, table
 from lmx_analysis.stats import LEVEL
 from lmx_analysis.tables import csv_text, json_text
 from lmx_files import jsonl
 from lmx_files.errors import UserError
 
 STUDY = "mediation_study.json"
-RUNNING = ("swapped_separator", "later_item", "later_separator", "last_separator", "last_item")
-"""Roles that carry a running count, if there is one: behind the word that differs, before the list ends."""
+ENOUGH = 10
+"""Pairs that were answered right on both prompts, from which these alone are shown."""
+ANSWERED = 0.5
+"""Probability that a number follows, below which a reader is warned."""
 
 
 def read(folder: Path) -> tuple[dict[str, Any], dict[str, pd.DataFrame]]:
@@ -50,37 +54,91 @@ def kept_of(pairs: pd.DataFrame) -> dict[str, pd.Series]:
 def analyse(study: Mapping[str, Any], tables: Mapping[str, pd.DataFrame], settings: Settings) -> dict[str, Any]:
     """Return tables of cells by set of pairs and what `mediation_results.json` holds."""
     effects, pairs = tables["effects"], tables["pairs"]
-    layers = int(study["layers"])
+    layers, asked = int(study["layers"]), study["settings"]["components"]
+    selection = _selection(study, tables)
     found: dict[str, pd.DataFrame] = {}
+    tested: dict[str, Tested] = {}
     for name, kept in kept_of(pairs).items():
         if int(kept.sum()) > 1:
-            found[name] = table(cells_of(effects, pairs, layers, kept), settings)
+            cells = cells_of(effects, pairs, layers, kept, asked)
+            tested[name] = how_tested(cells.pairs, selection)
+            found[name] = table(cells, settings, tested[name])
     if not found:
         raise UserError("fewer than two pairs move the count: there is nothing to estimate. Measure more with --pairs")
-    main = "right" if "right" in found else "all"
+    main, notes = main_set(kept_of(pairs), found)
+    kept, how = kept_of(pairs)[main], tested[main]
+    columns = column_table(effects, pairs, layers, kept, asked, settings, how)
     beside = extras.extra_tables(tables, settings)
+    mass = answer_mass(pairs)
     document = {
         **{name: study[name] for name in ("model", "task", "layers", "heads", "left_out", "answers_with_space")},
         "metric": "z(answer of x') - z(answer of x), logits at the answer's token",
         "pairs": {name: int(kept.sum()) for name, kept in kept_of(pairs).items()},
         "pairs_with_low_total_effect": low_pairs(pairs),
         "pairs_used": main,
-        "total_effect": float(pairs.loc[kept_of(pairs)[main], "te"].mean()),
-        "layers_by_component": by_layer(found[main]),
+        "total_effect": float(pairs.loc[kept, "te"].mean()),
+        "probability_of_a_number_at_the_answer": mass,
+        "p_is": how.how,
+        "layers_by_component": by_layer(found[main], columns),
         "controls": control_summary(tables, found[main]),
         **{name: each.to_dict("records") for name, each in beside.items()},
-        "conclusions": conclusions(found[main]) + extras.sentences(beside),
+        "conclusions": [
+            *warnings_of(mass), *notes, *conclusions(found[main], how.how, columns), *extras.sentences(beside),
+        ],
         "settings": {**asdict(settings), "confidence": LEVEL, "measured": study["settings"]},
-    }
-    return {"cells": found, "document": document, "main": main, "extras": beside}
+    }  # fmt: skip
+    return {"cells": found, "columns": columns, "document": document, "main": main, "extras": beside}
 
 
-def by_layer(cells: pd.DataFrame) -> dict[str, list[dict[str, Any]]]:
-    """Return for each component and layer the study's fields, of the role with the largest share that is not marked."""
+def _selection(study: Mapping[str, Any], tables: Mapping[str, pd.DataFrame]) -> Selection | None:
+    """Return what the screen of a screened study chose; None for a study of all cells."""
+    if "screen" not in tables or float(study["settings"]["screen"]) >= 1:
+        return None
+    screen, pairs = tables["screen"], tables["pairs"]
+    ranked = screen[screen["ranked"]] if "ranked" in screen else screen
+    seen = pairs.loc[pairs["screened"], "pair"] if "screened" in pairs else pairs["pair"]
+    return Selection(frozenset(map(int, seen)), float(ranked["chosen"].mean()) if len(ranked) else 1.0)
+
+
+def main_set(kept: Mapping[str, pd.Series], found: Mapping[str, pd.DataFrame]) -> tuple[str, list[str]]:
+    """Return the set of pairs that is shown, and why it is not the one that was answered right."""
+    right, every = int(kept["right"].sum()), int(kept["all"].sum())
+    if "right" in found and (right >= ENOUGH or right == every):
+        return "right", []
+    return "all", [
+        f"all pairs are shown: {right} of {every} were answered right on both prompts, and {ENOUGH} are needed to go "
+        "by these alone"
+    ]
+
+
+def answer_mass(pairs: pd.DataFrame) -> float | None:
+    """Return the mean probability, over pairs and both prompts, that a number follows; None where it is not known."""
+    if "numbers_base" not in pairs:
+        return None
+    return float(pairs[["numbers_base", "numbers_source"]].to_numpy(dtype=np.float64).mean())
+
+
+def warnings_of(mass: float | None) -> list[str]:
+    if mass is None or mass >= ANSWERED:
+        return []
+    return [
+        f"warning: where the answer should begin the model holds a number for {mass:.1%} likely only, so it would "
+        "begin otherwise: effects are on numbers that it would not say there, and may mean nothing"
+    ]
+
+
+def by_layer(cells: pd.DataFrame, columns: pd.DataFrame | None = None) -> dict[str, list[dict[str, Any]]]:
+    """Return for each component and layer the study's fields, of the role with the largest share.
+
+    Cells by construction and such as nothing is concluded from are left out. ``best_place``: the single column with the
+    largest share, where `columns` has some.
+    """
     found: dict[str, list[dict[str, Any]]] = {}
-    free = cells[cells["by_construction"] == ""]
+    free = said(cells)
+    places = best_columns(pd.DataFrame() if columns is None else columns)
     for (component, layer), part in free.groupby(["component", "layer"], sort=True):
         best = part.loc[part["proportion_mediated"].abs().idxmax()]
+        place = places.get((str(component), int(layer)))
         found.setdefault(str(component), []).append(
             {
                 "layer": int(layer),
@@ -96,6 +154,8 @@ def by_layer(cells: pd.DataFrame) -> dict[str, list[dict[str, Any]]]:
                     float(best["proportion_mediated_low"]), float(best["proportion_mediated_high"]),
                 ],
                 "p_max_t": float(best["p_max_t"]),
+                "best_place": None if place is None else str(place["column"]),
+                "best_place_proportion_mediated": None if place is None else float(place["proportion_mediated"]),
             }
         )  # fmt: skip
     return found
@@ -110,6 +170,7 @@ def control_summary(tables: Mapping[str, pd.DataFrame], cells: pd.DataFrame) -> 
     moved = float(pairs.loc[pairs["moves"], "te"].abs().mean())
     return {
         "self_patch_largest_change": float(change.get("self", np.nan)),
+        "self_patch_computed_again_largest_change": float(change.get("self_run", np.nan)),
         "patch_from_elsewhere_mean_change": float(
             controls.loc[controls["control"] == "elsewhere", "change"].abs().mean()
         ),
@@ -117,38 +178,6 @@ def control_summary(tables: Mapping[str, pd.DataFrame], cells: pd.DataFrame) -> 
         "same_kind_pairs": len(same),
         "same_kind_total_effect_relative": float(same["te"].abs().mean()) / moved if len(same) and moved else None,
     }
-
-
-def conclusions(cells: pd.DataFrame) -> list[str]:
-    """Return in words what the cells that are not marked show."""
-    free = cells[(cells["by_construction"] == "") & cells["proportion_mediated"].notna()]
-    said = []
-    for component, part in free.groupby("component", sort=False):
-        best = part.loc[part["proportion_mediated"].idxmax()]
-        head = "" if best["head"] < 0 else f" {int(best['head'])}"
-        said.append(
-            f"{component}{head}: the largest share is {_share(best)} at layer {int(best['layer'])}, "
-            f"{str(best['role']).replace('_', ' ')} (p over the grid {best['p_max_t']:.4f})"
-        )
-    running = free[(free["component"] == "residual") & free["role"].isin(RUNNING)]
-    if len(running):
-        best = running.loc[running["proportion_mediated"].idxmax()]
-        verdict = "carries part of the effect, as a running count would" if (
-            best["proportion_mediated_low"] > 0.05
-        ) else "does not carry the effect: no running count is seen there"  # fmt: skip
-        said.append(
-            f"between the word and the end of the list the residual stream {verdict} (at most {_share(best)}, layer "
-            f"{int(best['layer'])}, {str(best['role']).replace('_', ' ')})"
-        )
-    marked = int((cells["by_construction"] != "").sum())
-    said.append(f"{marked} of {len(cells)} cells are 1 by construction or controls, hatched and left out of this")
-    return said
-
-
-def _share(row: pd.Series) -> str:
-    low, high = row["proportion_mediated_low"], row["proportion_mediated_high"]
-    interval = "" if np.isnan(low) else f" [{low:.2f}, {high:.2f}]"
-    return f"{row['proportion_mediated']:.2f}{interval}"
 
 
 def files(found: Mapping[str, Any], tables: Mapping[str, pd.DataFrame], plots: bool) -> dict[str, str | bytes]:
@@ -159,6 +188,8 @@ def files(found: Mapping[str, Any], tables: Mapping[str, pd.DataFrame], plots: b
         cells.to_parquet(out, index=False)
         written[f"cells_{name}.parquet"] = out.getvalue()
         written[f"cells_{name}.csv"] = csv_text(cells.to_dict("records"))
+    if len(found["columns"]):
+        written["places.csv"] = csv_text(found["columns"].to_dict("records"))
     for name, each in found["extras"].items():
         written[f"{name}.csv"] = csv_text(each.to_dict("records"))
     if plots:

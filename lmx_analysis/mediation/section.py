@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from lmx_analysis.mediation.estimates import said
 from lmx_analysis.sections import Cell, Picture, Section, Table
 
 STRONGEST = 12
 CAPTIONS = {
     "map_residual": "Residual stream: indirect effect / total effect by layer (down) and place (across). Hatched cells "
-    "are 1 by construction, or controls.",
+    "are 1 by construction, controls, or in too few pairs; nothing is concluded from them.",
     "map_attention": "Attention output: indirect effect / total effect by layer and place.",
     "map_mlp": "MLP output: indirect effect / total effect by layer and place.",
     "map_heads": "Heads: indirect effect / total effect by layer (down) and head (across), of the places with the "
@@ -24,7 +25,8 @@ CAPTIONS = {
     "cells by construction.",
     "layer_importance_head": "The best head of each layer and place, with 95 % intervals over pairs.",
     "count_transfer": "Count transfer: how far the answer moves for each word by which an unrelated list differs.",
-    "running_count_probe": "What a linear probe reads of the running count where words end, position taken out.",
+    "running_count_probe": "What a linear probe reads of the running count where words end, position and the word "
+    "itself taken out.",
 }  # fmt: skip
 
 
@@ -45,15 +47,15 @@ def section(document: Mapping[str, Any], cells: pd.DataFrame, files: Collection[
         analysis="mediate",
         title=f"Where {document['model']} keeps the count: {document['task']}",
         text=[*document["conclusions"], about],
-        tables=[_strongest(cells), _by_layer(document), _marked(cells), _controls(document)],
+        tables=[_strongest(cells, document["p_is"]), _by_layer(document), _marked(cells), _controls(document)],
         pictures=[
             Picture(file=f"{name}.png", caption=text) for name, text in CAPTIONS.items() if f"{name}.png" in files
         ],
     )
 
 
-def _strongest(cells: pd.DataFrame) -> Table:
-    free = cells[(cells["by_construction"] == "") & cells["proportion_mediated"].notna()]
+def _strongest(cells: pd.DataFrame, tested: str) -> Table:
+    free = said(cells)
     best = free.loc[free["proportion_mediated"].abs().sort_values(ascending=False).index[:STRONGEST]]
     rows: list[list[Cell]] = [
         [
@@ -63,8 +65,11 @@ def _strongest(cells: pd.DataFrame) -> Table:
         ]
         for row in best.itertuples()
     ]  # fmt: skip
-    names = ["component", "layer", "head", "place", "share", "from", "to", "interaction", "p over the grid"]
-    note = "Cells by construction are left out. From, to: 95 % bootstrap-t interval over pairs."
+    names = ["component", "layer", "head", "place", "share", "from", "to", "interaction", "p"]
+    note = (
+        "Cells by construction are left out, and such as nothing is concluded from. From, to: 95 % interval over "
+        f"pairs, bootstrap-t or Fieller's where wider. p: {tested}."
+    )
     return Table(title="Strongest cells", columns=names, rows=rows, note=note)
 
 
@@ -73,13 +78,17 @@ def _by_layer(document: Mapping[str, Any]) -> Table:
         [
             component, each["layer"], str(each["role"]).replace("_", " "), each["head"], _number(each["total_effect"]),
             _number(each["indirect_effect"]), _number(each["direct_effect"]), _number(each["interaction"]),
-            _number(each["proportion_mediated"]),
+            _number(each["proportion_mediated"]), each["best_place"], _number(each["best_place_proportion_mediated"]),
         ]
         for component, layers in document["layers_by_component"].items()
         for each in layers
     ]  # fmt: skip
-    names = ["component", "layer", "place", "head", "total", "indirect", "direct", "interaction", "share"]
-    note = "The place with the largest share in each layer, of cells that are not by construction. Effects in logits."
+    names = ["component", "layer", "place", "head", "total", "indirect", "direct", "interaction", "share",
+             "best single place", "its share"]  # fmt: skip
+    note = (
+        "The role with the largest share in each layer, of cells that are not by construction, and the single place "
+        "with the largest. Effects in logits."
+    )
     return Table(title="By layer", columns=names, rows=rows[:2000], note=note)
 
 

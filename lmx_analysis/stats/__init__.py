@@ -11,6 +11,7 @@ from lmx_analysis.stats.intervals import LEVEL, Interval, mean_t, newcombe, stan
 from lmx_analysis.stats.kinds import KINDS, Metric, metric_of
 from lmx_analysis.stats.missing import NONE_MISSING, Missing, judge_missing
 from lmx_analysis.stats.paired import Paired, compare_columns, compare_paired, mcnemar_exact
+from lmx_analysis.stats.ratios import ratio_intervals
 from lmx_analysis.stats.signflip import flip_statistics
 from lmx_analysis.stats.two_groups import TwoGroups, two_groups
 
@@ -39,6 +40,7 @@ __all__ = [
     "newcombe",
     "numbered",
     "percentile",
+    "ratio_intervals",
     "simultaneous",
     "standard_error",
     "two_groups",

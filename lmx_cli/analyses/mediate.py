@@ -76,8 +76,11 @@ def _measure(
     from lmx_analysis.mediation.results import read
     from lmx_files.runs.folders import read_run
     from lmx_probes.mediation import extras, study
+    from lmx_probes.mediation.subject import Subject, subject_of
 
-    made = study.run_study(read_run(run), output, model, device, dtype, study.Options(**asked), _progress)
+    found = read_run(run)
+    subject = Subject(model) if model else subject_of(found, _arguments)
+    made = study.run_study(found, output, subject, device, dtype, study.Options(**asked), _progress)
     if not lists:
         return
     layers, seed = asked["layers"] or tuple(range(made.patcher.sites.layers)), asked["seed"]
@@ -102,6 +105,12 @@ def _analyse(output: Path, bootstrap: int, seed: int, plots: bool) -> None:
     for line in found["document"]["conclusions"]:
         screen.print(f"- {line}", markup=False, highlight=False)
     screen.print(f"{output / 'mediation_results.json'}", markup=False, highlight=False)
+
+
+def _arguments(text: str) -> Any:
+    from lmx_models.harness.asking import arguments_of
+
+    return arguments_of(text, "the run's model_args")
 
 
 def _names(text: str) -> tuple[str, ...]:

@@ -11,8 +11,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from lmx_files import parquet
+from lmx_files.hashing import sha256
 from lmx_probes.mediation.measure import Meter
-from lmx_probes.mediation.parts import Parts, joined
+from lmx_probes.mediation.parts import Parts, table_of
 from lmx_probes.mediation.running import digit_rows, lists_of, residuals, steering
 from lmx_probes.mediation.study import Study
 from lmx_probes.mediation.transfer import transfer_effects, transfers_of
@@ -54,7 +55,10 @@ def measure_steering(
     lists = [each for each in lists_of(study.questions, encoder(study.tokenizer), seed, most) if each.split == "test"]
     steps = {layer: direction.astype(np.float32) for layer, direction in directions.items()}
     meter = Meter(study.answers)
-    plan = [sorted(steps), [float(np.abs(step).sum()) for step in steps.values()]]
+    # directions follow from these tables, and from the number of threads in their last digits
+    plan = (
+        [sorted(steps), [sha256(folder / f"{name}.parquet") for name in ("running", "digits")], seed] if lists else []
+    )
     _in_parts(
         folder, "steering", lists, [each.tokens for each in lists],
         lambda some: steering(study.patcher, some, steps, meter, seed), progress, plan,
@@ -68,6 +72,6 @@ def _in_parts(
     parts = Parts(folder / "parts" / name, {"texts": texts, "about": about})
     numbers = range(-(-len(items) // CHUNK))
     for number in progress([each for each in numbers if not parts.has(each)]):
-        parts.write(number, {name: measure(items[number * CHUNK : (number + 1) * CHUNK])})
+        parts.write(number, {name: table_of(measure(items[number * CHUNK : (number + 1) * CHUNK]), {})})
     if items:
-        parquet.write(folder / f"{name}.parquet", joined(folder / "parts" / name, name))
+        parquet.write(folder / f"{name}.parquet", parts.joined(name))

@@ -7,15 +7,15 @@ interaction = TE - NDE - NIE (J. Vig et al., NeurIPS 2020; J. Pearl, UAI 2001).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import torch
 
 from lmx_probes.mediation.answers import Answers
-from lmx_probes.mediation.parts import Parts
+from lmx_probes.mediation.parts import Parts, table_of
 from lmx_probes.mediation.roles import Place
 from lmx_probes.mediation.trials import Trial
 from lmx_probes.patching.capture import Run
@@ -26,8 +26,27 @@ CHUNK = 4
 """Trials whose runs are held at once; a part of the files."""
 Runs = tuple[list[Run], list[Run]]
 """Of the first and of the second text of each trial."""
+OWN = "swapped_item"
+OF_RESIDUAL = ("all", "before")
+"""Roles that other components are not measured at: to replace all of one layer's is no replay, and says little."""
 Key = tuple[str, int, int, str]
 """Component, layer, head (-1 for none) and role."""
+_WORDS, _NUMBERS = pa.string(), pa.float64()
+TYPES: dict[str, dict[str, pa.DataType]] = {
+    "effects": {
+        **dict.fromkeys(("pair", "layer", "head", "position", "positions"), pa.int64()),
+        **dict.fromkeys(("kind", "component", "role", "column"), _WORDS),
+        "moves": pa.bool_(),
+        **dict.fromkeys(("te", "nie", "nde", "tie", "interaction", "count_te", "count_nie", "count_nde"), _NUMBERS),
+    },
+    "pairs": {},
+    "controls": {
+        **dict.fromkeys(("pair", "layer"), pa.int64()),
+        **dict.fromkeys(("control", "component", "role"), _WORDS),
+        "change": _NUMBERS,
+    },
+}
+"""Of columns that a part may have no rows of."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +54,8 @@ class Grid:
     """What is measured.
 
     Attributes:
-        heads: of each layer, for component ``head``. chosen: only these cells, if given. both: denoising as well.
+        components: that are asked for. heads: of each layer, for component ``head``. chosen: only these cells, if
+            given. both: denoising as well.
     """
 
     components: tuple[str, ...]
@@ -45,16 +65,26 @@ class Grid:
     chosen: frozenset[Key] | None = None
     both: bool = True
 
+    @property
+    def measured(self) -> dict[str, tuple[str, ...]]:
+        """Roles by component.
+
+        The residual stream of the word that differs tells up to which layer nothing has left it, and so which cells of
+        that word are 1 by construction. It is measured though the residual stream is not asked for.
+        """
+        found = dict.fromkeys(self.components, self.roles)
+        return found if "residual" in found or OWN not in self.roles else {"residual": (OWN,), **found}
+
     def cells(self, trial: Trial) -> list[tuple[str, int, int, Place]]:
         """Return component, layer, head (-1 for none) and place of each cell of a trial."""
         return [
             (component, layer, head, place)
-            for component in self.components
+            for component, roles in self.measured.items()
             for layer in self.layers
             for head in (self.heads if component == "head" else (-1,))
             for place in trial.slots
-            if place.role in self.roles
-            and (component == "residual" or place.role not in ("all", "before"))
+            if place.role in roles
+            and (component == "residual" or place.role not in OF_RESIDUAL)
             and (self.chosen is None or (component, layer, head, place.role) in self.chosen)
         ]
 
@@ -68,11 +98,20 @@ class Meter:
 
     def read(self, logits: Tensor, trials: Sequence[Trial]) -> tuple[Tensor, Tensor]:
         """Return m and the expected count, fp64 ``[rows]``, of logits ``[rows, numbers]``."""
-        logits = logits.double().cpu()
+        logits = logits.cpu().double()
         rows = torch.arange(len(trials))
-        other = torch.tensor([trial.other for trial in trials])
-        answer = torch.tensor([trial.answer for trial in trials])
+        other = torch.tensor([trial.other for trial in trials], dtype=torch.long)
+        answer = torch.tensor([trial.answer for trial in trials], dtype=torch.long)
         return logits[rows, other] - logits[rows, answer], self.answers.expected(logits)
+
+
+def plan_of(trials: Sequence[Trial], grid: Grid, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return all that the effects depend on, in the same order in every process.
+
+    Cells that a screen chooses are not part of it: they follow from the rest, and are kept beside the parts.
+    """
+    cells = [grid.components, grid.layers, grid.heads, grid.roles, grid.both]
+    return {"trials": [_identity(trial) for trial in trials], "grid": cells, "settings": dict(settings)}
 
 
 def measure(
@@ -80,16 +119,10 @@ def measure(
     trials: Sequence[Trial],
     grid: Grid,
     answers: Answers,
-    folder: Path,
-    settings: dict[str, Any],
-    progress: Callable[[Sequence[int]], Iterable[int]] = lambda parts: parts,
+    parts: Parts,
+    progress: Callable[[Sequence[int]], Iterable[int]] = lambda numbers: numbers,
 ) -> None:
-    """Write the effects of all cells into parts in `folder`; what is there already, of the same plan, stays.
-
-    Raises:
-        UserError: the folder holds parts of another plan.
-    """
-    parts = Parts(folder, {"trials": [_identity(trial) for trial in trials], "grid": repr(grid), "settings": settings})
+    """Write the effects of all cells into parts; what is there already stays."""
     meter = Meter(answers)
     numbers = range(-(-len(trials) // CHUNK))
     for number in progress([each for each in numbers if not parts.has(each)]):
@@ -100,7 +133,7 @@ def measure(
             "pairs": chunk_pairs(chunk, runs, meter),
             "controls": controls(patcher, chunk, runs, grid, meter),
         }
-        parts.write(number, tables)
+        parts.write(number, {name: table_of(columns, TYPES[name]) for name, columns in tables.items()})
 
 
 def _identity(trial: Trial) -> list[Any]:
@@ -160,10 +193,14 @@ def chunk_effects(
 
 
 def chunk_pairs(trials: Sequence[Trial], runs: Runs, meter: Meter) -> dict[str, list[Any]]:
-    """Return one line a trial: what it is, and what the model says of both texts."""
+    """Return one line a trial: what it is, and what the model says of both texts.
+
+    ``numbers_base``, ``numbers_source``: the probability that a number is next, among all tokens.
+    """
     m0, e0 = _plain(runs[0], trials, meter)
     m1, e1 = _plain(runs[1], trials, meter)
     says = [[int(run.logits.cpu()[meter.columns].argmax()) for run in side] for side in runs]
+    numbers = [[_mass(run.logits.cpu(), meter.columns) for run in side] for side in runs]
     right = [trial.other if trial.moves else trial.answer for trial in trials]
     columns: dict[str, list[Any]] = {
         "pair": [trial.number for trial in trials],
@@ -176,11 +213,17 @@ def chunk_pairs(trials: Sequence[Trial], runs: Runs, meter: Meter) -> dict[str, 
         "te": (m1 - m0).tolist(),
         "count_base": e0.tolist(),
         "count_source": e1.tolist(),
+        "numbers_base": numbers[0],
+        "numbers_source": numbers[1],
         "right_base": [said == trial.answer for said, trial in zip(says[0], trials, strict=True)],
         "right_source": [said == wanted for said, wanted in zip(says[1], right, strict=True)],
     }
     names = list(dict.fromkeys(name for trial in trials for name in trial.about))
     return columns | {name: [trial.about.get(name) for trial in trials] for name in names}
+
+
+def _mass(logits: Tensor, columns: Tensor) -> float:
+    return float(torch.log_softmax(logits.double(), -1)[columns].logsumexp(0).exp())
 
 
 def _plain(runs: Sequence[Run], trials: Sequence[Trial], meter: Meter) -> tuple[Tensor, Tensor]:
@@ -192,13 +235,14 @@ def controls(
 ) -> dict[str, list[Any]]:
     """Return what must do nothing, or nothing in particular, a cell of each trial and component.
 
-    ``self``: the base's own activations, run all the same. ``elsewhere``: the source's activations of another position.
-    Both are changes of m.
+    ``self``: the base's own activations, as all patches are run; it must be exactly 0. ``self_run``: the same, computed
+    again though nothing differs, to see how far rounding carries. ``elsewhere``: the source's activations of another
+    position. All are changes of m.
     """
     bases, sources = of_texts
     found: dict[str, list[Any]] = {name: [] for name in ("pair", "control", "component", "layer", "role", "change")}
     chosen: list[tuple[str, Trial, str, int, Place]] = []
-    by_control: dict[str, list[Patch]] = {"self": [], "elsewhere": []}
+    by_control: dict[str, list[Patch]] = {"self": [], "self_run": [], "elsewhere": []}
     for i, trial in enumerate(trials):
         for k, component in enumerate(grid.components):
             draw = 31 * trial.number + 7 * k
@@ -208,7 +252,7 @@ def controls(
             away = [(draw + 13 * n) % (len(trial.base) - 1) for n in range(1, 1 + len(place.positions))]
             other = patch_from(patcher.sites, bases[i], sources[i], component, layer, away, head)
             moved = Patch(bases[i], component, layer, place.positions, other.values, head)
-            for control, patch in (("self", own), ("elsewhere", moved)):
+            for control, patch in (("self", own), ("self_run", own), ("elsewhere", moved)):
                 by_control[control].append(patch)
                 chosen.append((control, trial, component, layer, place))
     columns = meter.columns.to(patcher.model.device)
@@ -216,7 +260,8 @@ def controls(
     plain = {trial.number: float(value) for trial, value in zip(trials, m0, strict=True)}
     for control, patches in by_control.items():
         rows = [each for each in chosen if each[0] == control]
-        m, _ = meter.read(patcher.run(patches, identical=True, columns=columns), [trial for _, trial, *_ in rows])
+        logits = patcher.run(patches, identical=control != "self", columns=columns)
+        m, _ = meter.read(logits, [trial for _, trial, *_ in rows])
         for (_, trial, component, layer, place), value in zip(rows, m.tolist(), strict=True):
             line = (trial.number, control, component, layer, place.role, value - plain[trial.number])
             for name, each in zip(found, line, strict=True):

@@ -103,8 +103,8 @@ def steering(
                     patches.append(_stepped(run, layer, each.ends[-1], sign * step))
                     rows.append((i, layer, control, sign))
     columns = meter.columns.to(patcher.model.device)
-    after = meter.answers.expected(patcher.run(patches, columns=columns).double().cpu())
-    before = meter.answers.expected(torch.stack([run.logits[columns] for run in runs]).double().cpu())
+    after = meter.answers.expected(patcher.run(patches, columns=columns).cpu().double())
+    before = meter.answers.expected(torch.stack([run.logits[columns] for run in runs]).cpu().double())
     return {
         "list": [lists[i].number for i, *_ in rows],
         "layer": [layer for _, layer, _, _ in rows],

@@ -10,23 +10,42 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
-from pathlib import Path
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
 import torch
 
-from lmx_files import parquet
 from lmx_probes.mediation.answers import Answers
-from lmx_probes.mediation.measure import Grid, Key
+from lmx_probes.mediation.measure import OF_RESIDUAL, OWN, Grid, Key, Meter, captured, chunk_effects
 from lmx_probes.mediation.trials import Trial
-from lmx_probes.patching.capture import first, removing
+from lmx_probes.patching.hooks import hooked, removing
 from lmx_probes.patching.patch import Patcher
 
 Tensor = torch.Tensor
 PAIRS = 32
 """Trials that are enough to rank cells."""
+FEW = 8
+"""Trials that are enough to see up to which layer nothing has left the word that differs."""
+NEAR = 2
+"""Layers below and above the end of these in which the word is measured in any case: all pairs may see it elsewhere."""
+UNMIXED = 0.95
+"""As in `lmx_analysis.mediation.cells`, which marks cells by exact effects of all pairs; here it saves their room."""
+
+
+@dataclass(frozen=True)
+class Screen:
+    """Estimates of all cells.
+
+    Attributes:
+        shares: estimated shares of the total effect. ranked: the cells that may be concluded from.
+        own: of the word that differs, cells that tell which others are 1 by construction; measured in any case.
+    """
+
+    shares: dict[Key, float]
+    ranked: tuple[Key, ...]
+    own: frozenset[Key]
 
 
 def screen(
@@ -35,13 +54,13 @@ def screen(
     grid: Grid,
     answers: Answers,
     progress: Callable[[Sequence[int]], Iterable[int]] = lambda each: each,
-) -> dict[Key, float]:
+) -> Screen:
     """Return the estimated share of the total effect of each cell: sum of estimates / sum of total effects.
 
     Args:
-        trials: those that move the count are used, the first `PAIRS` of them.
+        trials: see `read_by_screen`.
     """
-    moving = [trial for trial in trials if trial.moves][:PAIRS]
+    moving = read_by_screen(trials)
     sums: dict[Key, float] = {}
     total = 0.0
     for number in progress(range(len(moving))):
@@ -50,44 +69,91 @@ def screen(
         total += te
         for key, value in estimates.items():
             sums[key] = sums.get(key, 0.0) + value
-    return {key: value / total if total else 0.0 for key, value in sums.items()}
+    shares = {key: value / total if total else 0.0 for key, value in sums.items()}
+    unmixed = _unmixed(patcher, moving[:FEW], grid, answers)
+    layers = sorted(grid.layers)
+    end = sum(layer <= unmixed for layer in layers)
+    near = layers[max(0, end - NEAR) : end + NEAR]
+    own = frozenset(key for key in shares if key[0] == "residual" and key[3] == OWN and key[1] in near)
+    ranked = tuple(key for key in shares if key not in own and _tells(key, unmixed, patcher.sites.layers))
+    return Screen(shares, ranked, own)
 
 
-def chosen(estimates: dict[Key, float], share: float) -> frozenset[Key]:
-    """Return the cells with the largest estimates, `share` of all.
+def read_by_screen(trials: Sequence[Trial]) -> list[Trial]:
+    """Return the trials that a screen reads: the first `PAIRS` of those that move the count."""
+    return [trial for trial in trials if trial.moves][:PAIRS]
 
-    The residual stream of the word that differs is always among them: it tells which cells are 1 by construction.
+
+def _tells(key: Key, unmixed: int, layers: int) -> bool:
+    """Tell whether a cell may be concluded from: not one that is 1 by construction, nor a control."""
+    component, layer, _, role = key
+    if role in OF_RESIDUAL or (component, layer, role) == ("residual", layers - 1, "cue"):
+        return False
+    return role != OWN or layer > unmixed
+
+
+def _unmixed(patcher: Patcher, trials: Sequence[Trial], grid: Grid, answers: Answers) -> int:
+    """Return the last layer up to which the word that differs carries the whole effect by itself, by exact patches."""
+    if OWN not in grid.roles or not trials:
+        return -1
+    runs, meter, layers = captured(patcher, trials, ()), Meter(answers), sorted(grid.layers)
+    below, above = -1, len(layers)
+    while above - below > 1:  # what has left the word is not called back
+        middle = (below + above) // 2
+        own = replace(grid, components=("residual",), layers=(layers[middle],), roles=(OWN,), chosen=None)
+        effects = chunk_effects(patcher, trials, runs, own, meter)
+        te, nie, nde = (sum(effects[name]) for name in ("te", "nie", "nde"))
+        if te and nie / te >= UNMIXED and not (grid.both and nde / te > 1 - UNMIXED):
+            below = middle
+        else:
+            above = middle
+    return layers[below] if below >= 0 else -1
+
+
+def chosen(found: Screen, share: float) -> frozenset[Key]:
+    """Return the cells with the largest estimates, `share` of those that may be concluded from.
+
+    The residual stream of the word that differs comes on top, about where something begins to leave it: it tells which
+    cells are 1 by construction. Where nothing can be ranked, all cells are chosen.
     """
-    ranked = sorted(estimates, key=lambda key: -abs(estimates[key]))
-    own = {key for key in estimates if key[0] == "residual" and key[3] == "swapped_item"}
-    return frozenset(ranked[: max(1, round(share * len(ranked)))]) | own
+    if not found.ranked:
+        return frozenset(found.shares)
+    ranked = sorted(found.ranked, key=lambda key: -abs(found.shares[key]))
+    return frozenset(ranked[: max(1, round(share * len(ranked)))]) | found.own
 
 
-def screened(grid: Grid, estimates: dict[Key, float], share: float) -> Grid:
+def screened(grid: Grid, found: Screen, share: float) -> Grid:
     """Return the grid with only the chosen cells."""
-    return replace(grid, chosen=chosen(estimates, share))
+    return replace(grid, chosen=chosen(found, share))
 
 
-def write_screen(path: Path, estimates: dict[Key, float], grid: Grid) -> None:
-    """Write the estimates of all cells and which were chosen: for the record, never for a conclusion."""
-    keys = list(estimates)
-    table = pa.table(
+def screen_table(found: Screen, grid: Grid) -> pa.Table:
+    """Return the estimates of all cells and which were chosen: for the record, never for a conclusion."""
+    keys, ranked = list(found.shares), set(found.ranked)
+    return pa.table(
         {
             "component": [key[0] for key in keys],
             "layer": [key[1] for key in keys],
             "head": [key[2] for key in keys],
             "role": [key[3] for key in keys],
-            "estimate": list(estimates.values()),
+            "estimate": list(found.shares.values()),
+            "ranked": [key in ranked for key in keys],
             "chosen": [key in (grid.chosen or ()) for key in keys],
         }
     )
-    parquet.write(path, table)
+
+
+def chosen_of(table: pa.Table) -> frozenset[Key]:
+    """Return the chosen cells of a `screen_table`."""
+    return frozenset(
+        (row["component"], row["layer"], row["head"], row["role"]) for row in table.to_pylist() if row["chosen"]
+    )
 
 
 def _of_trial(patcher: Patcher, trial: Trial, grid: Grid, answers: Answers) -> tuple[dict[Key, float], float]:
     with _frozen(patcher.model):
-        base, base_slopes, m0 = _gradients(patcher, trial.base, trial, grid.components, answers)
-        source, source_slopes, m1 = _gradients(patcher, trial.source, trial, grid.components, answers)
+        base, base_slopes, m0 = _gradients(patcher, trial.base, trial, tuple(grid.measured), answers)
+        source, source_slopes, m1 = _gradients(patcher, trial.source, trial, tuple(grid.measured), answers)
     products: dict[tuple[str, int, int], Tensor] = {}
     for name, layers in base.items():
         for layer, here in enumerate(layers):
@@ -119,14 +185,8 @@ def _gradients(
         blocks = patcher.sites.blocks
         stack.enter_context(removing(blocks[0].layer.register_forward_pre_hook(_as_leaf, with_kwargs=True)))
         for block in blocks:
-            modules = {"residual": block.layer, "attention": block.attention, "mlp": block.mlp}
-            for name, module in modules.items():
-                if name in components:
-                    hook = module.register_forward_hook(lambda _m, _a, output, name=name: keep(name, first(output)))
-                    stack.enter_context(removing(hook))
-            if "head" in components:
-                hook = block.projection.register_forward_pre_hook(lambda _m, args: keep("head", args[0]))
-                stack.enter_context(removing(hook))
+            for name in components:
+                stack.enter_context(hooked(block, name, partial(keep, name)))
         ids = torch.tensor([list(text)], device=patcher.model.device)
         logits = patcher.model(input_ids=ids, use_cache=False, logits_to_keep=1).logits[0, -1].float()
         metric = logits[answers.tokens[trial.other]] - logits[answers.tokens[trial.answer]]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import torch
+import pyarrow as pa
 
 from lmx_files import atomic, jsonl, parquet
 from lmx_files.errors import UserError, few, unknown
@@ -16,11 +16,13 @@ from lmx_files.hashing import sha256
 from lmx_files.manifest import versions
 from lmx_files.runs.folders import Run
 from lmx_probes.mediation.answers import Answers, answers_of
-from lmx_probes.mediation.measure import Grid, measure
-from lmx_probes.mediation.parts import joined
+from lmx_probes.mediation.measure import OF_RESIDUAL, Grid, measure, plan_of
+from lmx_probes.mediation.parts import Parts
 from lmx_probes.mediation.roles import ROLES
-from lmx_probes.mediation.screen import screen, screened, write_screen
+from lmx_probes.mediation.screen import chosen_of, read_by_screen, screen, screen_table, screened
+from lmx_probes.mediation.subject import Subject
 from lmx_probes.mediation.trials import Trial, encoder, trial_of
+from lmx_probes.models import Weights, weights_of
 from lmx_probes.patching.components import COMPONENTS
 from lmx_probes.patching.memory import keep_freed_memory
 from lmx_probes.patching.patch import Patcher
@@ -61,24 +63,6 @@ class Study:
     trials: list[Trial]
     answers: Answers
     left_out: Counter[str] = field(default_factory=Counter)
-
-
-def model_of(run: Run) -> str:
-    """Return the model that a run names.
-
-    Raises:
-        UserError: it is one whose weights are not here, as behind an endpoint.
-    """
-    arguments = run.results.get("config", {}).get("model_args") or {}
-    if isinstance(arguments, str):
-        arguments = dict(part.split("=", 1) for part in arguments.split(",") if "=" in part)
-    name = arguments.get("pretrained") or arguments.get("base")
-    if not isinstance(name, str) or arguments.get("base_url"):
-        raise UserError(
-            f"the run's model ({run.model}) has no weights here, and activations can only be read where they are. Name "
-            "an open-weight model with --model"
-        )
-    return name
 
 
 def read_questions(run: Run, task: str | None) -> tuple[str, list[Listed], dict[int, bool], Counter[str]]:
@@ -172,13 +156,20 @@ def grid_of(patcher: Patcher, options: Options) -> Grid:
     """Return the grid that is asked for, with names and numbers checked.
 
     Raises:
-        UserError: an unknown component, layer, head or role.
+        UserError: an unknown component, layer, head or role, none at all, or a combination that has no cell.
     """
     sites = patcher.sites
     for kind, asked, valid in (("component", options.components, COMPONENTS), ("role", options.roles, ROLES)):
+        if not asked:
+            raise UserError(f"no {kind} is named: give some of {', '.join(valid)}, with commas")
         for each in asked:
             if each not in valid:
                 raise unknown(kind, each, valid)
+    if "residual" not in options.components and not set(options.roles) - set(OF_RESIDUAL):
+        raise UserError(
+            f"roles {', '.join(options.roles)} are measured of the residual stream only: add residual to --components, "
+            "or name other --roles"
+        )
     layers, heads = options.layers or tuple(range(sites.layers)), options.heads or tuple(range(sites.heads))
     for layer in layers:
         sites.check("residual", layer, None)
@@ -187,43 +178,46 @@ def grid_of(patcher: Patcher, options: Options) -> Grid:
     return Grid(options.components, layers, heads, options.roles, both=options.both)
 
 
-def load_patcher(name: str, device: str | None, dtype: str) -> tuple[Patcher, Any, str]:
-    """Load a model and return its patcher, its tokenizer and a note of where its weights came from."""
+def load_patcher(subject: Subject, device: str | None, dtype: str) -> tuple[Patcher, Weights]:
+    """Load a model and return its patcher and its weights."""
     from transformers.utils import logging
-
-    from lmx_models.harness.devices import usable_device
-    from lmx_models.zoo import catalogue
-    from lmx_models.zoo.loading import load
 
     logging.disable_progress_bar()
     keep_freed_memory()
-    resolved = catalogue.resolve(name)
-    model, tokenizer = load(resolved, name, getattr(torch, dtype), torch.device(usable_device(device)))
-    return Patcher(model), tokenizer, resolved.note
+    loaded = weights_of(subject.name, dtype, device, subject.revision)
+    return Patcher(loaded.model), loaded
 
 
 def run_study(
-    run: Run, output: Path, model: str | None, device: str | None, dtype: str, options: Options, progress: Progress
+    run: Run, output: Path, subject: Subject, device: str | None, dtype: str, options: Options, progress: Progress
 ) -> Study:
     """Measure a run's study into a folder, or go on with one that was interrupted.
 
     Raises:
         UserError: see `prepare`; the folder holds another study.
     """
-    name = model or model_of(run)
     task, *_ = read_questions(run, options.task)  # before the model is loaded, so that a mistake shows at once
-    patcher, tokenizer, note = load_patcher(name, device, dtype)
+    patcher, loaded = load_patcher(subject, device, dtype)
     grid = grid_of(patcher, options)
-    study = prepare(patcher, tokenizer, name, run, options)
+    study = prepare(patcher, loaded.tokenizer, subject.name, run, options)
+    if not any(trial.moves and grid.cells(trial) for trial in study.trials):
+        raise UserError(
+            f"none of {len(study.trials)} pairs has a place of --roles {','.join(options.roles)}: their lists are too "
+            "short. Name other --roles"
+        )
+    # not the name, under which other weights may lie tomorrow, nor the note, which says whether the Hub was reached
+    settings = {**asdict(options), "dtype": dtype, "weights": loaded.identity}
+    parts = Parts(output / "parts", plan_of(study.trials, grid, settings))
     if options.screen < 1:
-        estimates = screen(patcher, study.trials, grid, study.answers, progress)
-        grid = screened(grid, estimates, options.screen)
-        write_screen(output / "screen.parquet", estimates, grid)
-    settings = {**asdict(options), "dtype": dtype, "model": name, "weights": note}
-    measure(patcher, study.trials, grid, study.answers, output / "parts", settings, progress)
+        found = parts.once("screen", lambda: _screen(study, grid, options.screen, progress))
+        parquet.write(output / "screen.parquet", found)
+        grid = replace(grid, chosen=chosen_of(found))
+    measure(patcher, study.trials, grid, study.answers, parts, progress)
     about = {
-        "model": name,
-        "weights": note,
+        "model": subject.name,
+        "revision": subject.revision,
+        "weights": loaded.note,
+        "weights_identity": loaded.identity,
         "task": task,
         "run": str(run.file),
         "samples_sha256": sha256(run.sample_files[task]),
@@ -235,7 +229,19 @@ def run_study(
         "settings": settings,
         "versions": versions(),
     }
-    for table in ("effects", "pairs", "controls"):
-        parquet.write(output / f"{table}.parquet", joined(output / "parts", table))
+    for table in ("effects", "controls"):
+        parquet.write(output / f"{table}.parquet", parts.joined(table))
+    parquet.write(output / "pairs.parquet", _with_screened(parts.joined("pairs"), study.trials, options.screen < 1))
     atomic.write(output / "mediation_study.json", jsonl.strict(about, indent=2) + "\n")
     return study
+
+
+def _with_screened(pairs: pa.Table, trials: Sequence[Trial], was_screened: bool) -> pa.Table:
+    """Add which pairs the screen read, so that effects can be tested on the others."""
+    seen = {trial.number for trial in read_by_screen(trials)} if was_screened else set()
+    return pairs.append_column("screened", pa.array([number in seen for number in pairs["pair"].to_pylist()]))
+
+
+def _screen(study: Study, grid: Grid, share: float, progress: Progress) -> pa.Table:
+    found = screen(study.patcher, study.trials, grid, study.answers, progress)
+    return screen_table(found, screened(grid, found, share))

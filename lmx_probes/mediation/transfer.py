@@ -83,8 +83,8 @@ def transfer_effects(
         for i, layer, place in cells
     ]
     columns = meter.columns.to(patcher.model.device)
-    logits = patcher.run(patches, columns=columns).double().cpu()
-    before = torch.stack([runs[2 * i].logits[columns] for i in range(len(transfers))]).double().cpu()
+    logits = patcher.run(patches, columns=columns).cpu().double()
+    before = torch.stack([runs[2 * i].logits[columns] for i in range(len(transfers))]).cpu().double()
     shift = meter.answers.expected(logits) - meter.answers.expected(before)[torch.tensor([i for i, *_ in cells])]
     says = logits.argmax(-1).tolist()
     deltas = [transfers[i].deltas[place.role] for i, _, place in cells]

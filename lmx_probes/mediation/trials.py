@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from lmx_files.errors import UserError
 from lmx_probes.mediation.roles import Place, all_of, places_of
 
 Span = tuple[int, int]
@@ -45,12 +46,22 @@ Encoded = tuple[list[int], list[Span]]
 
 
 def encoder(tokenizer: Any) -> Callable[[str], Encoded]:
-    """Return a function from a prompt to its `Encoded`; a beginning of text that the prompt has is not added again."""
+    """Return a function from a prompt to its `Encoded`; a beginning of text that the prompt has is not added again.
+
+    The function raises a `UserError` where the tokenizer does not know which characters a token covers.
+    """
     bos = getattr(tokenizer, "bos_token", None)
 
     def encode(text: str) -> Encoded:
         special: dict[str, Any] = {"add_special_tokens": False} if bos and text.startswith(bos) else {}
-        found = tokenizer(text, return_offsets_mapping=True, **special)
+        try:
+            found = tokenizer(text, return_offsets_mapping=True, **special)
+        except NotImplementedError as error:
+            raise UserError(
+                f"the model's tokenizer ({type(tokenizer).__name__}) does not say which characters its tokens cover, "
+                "so words cannot be found among them. Give the model's folder a tokenizer.json, as a fast tokenizer "
+                "saves it"
+            ) from error
         return list(found["input_ids"]), [tuple(span) for span in found["offset_mapping"]]
 
     return encode

@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
 
 from lmx_probes.patching.components import COMPONENTS
+from lmx_probes.patching.hooks import first, hooked, removing
 from lmx_probes.patching.suffix import Row, Suffixes
 
 Tensor = torch.Tensor
@@ -98,34 +100,12 @@ def _watched(suffixes: Suffixes, components: Collection[str], keep: Callable[[st
 
             def of_layer(_m: Any, _a: Any, output: Any, number: int = number) -> None:
                 suffixes.returns(number, first(output), output)
-                keep("residual", first(output)[0])
 
             stack.enter_context(removing(block.layer.register_forward_hook(of_layer)))
-            if "attention" in components:
-                stack.enter_context(
-                    removing(block.attention.register_forward_hook(lambda _m, _a, o: keep("attention", first(o)[0])))
-                )
-            if "mlp" in components:
-                stack.enter_context(
-                    removing(block.mlp.register_forward_hook(lambda _m, _a, o: keep("mlp", first(o)[0])))
-                )
-            if "head" in components:
-                stack.enter_context(
-                    removing(block.projection.register_forward_pre_hook(lambda _m, a: keep("head", a[0][0])))
-                )
+            for name in components:
+                stack.enter_context(hooked(block, name, partial(_kept, keep, name)))
         yield
 
 
-def first(output: Any) -> Tensor:
-    """Return the tensor of a module's output, which may be a tuple that begins with it."""
-    tensor: Tensor = output[0] if isinstance(output, tuple) else output
-    return tensor
-
-
-@contextlib.contextmanager
-def removing(handle: Any) -> Iterator[None]:
-    """Remove a hook at the end of the block."""
-    try:
-        yield
-    finally:
-        handle.remove()
+def _kept(keep: Callable[[str, Tensor], None], name: str, value: Tensor) -> None:
+    keep(name, value[0])

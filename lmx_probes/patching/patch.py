@@ -12,12 +12,14 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 
-from lmx_probes.patching.capture import Run, capture, first, removing
+from lmx_probes.patching.capture import Run, capture
 from lmx_probes.patching.components import Sites, sites_of
+from lmx_probes.patching.hooks import first, hooked, removing
 from lmx_probes.patching.suffix import Row, Suffixes
 
 Tensor = torch.Tensor
@@ -97,6 +99,9 @@ class Patcher:
         Raises:
             PatchError: a patch did not land.
         """
+        if not patches:
+            vocabulary = self.model.get_output_embeddings().weight
+            return vocabulary.new_zeros((0, len(vocabulary) if columns is None else len(columns)), dtype=torch.float32)
         wanted = slice(None) if columns is None else columns
         logits: list[Tensor] = [patch.base.logits[wanted] for patch in patches]
         by_layer: dict[int, list[int]] = {}
@@ -222,10 +227,11 @@ class Patcher:
         read: dict[str, list[Tensor]] = {"attention": [], "mlp": [], "head": [], "residual": []}
         block = self.sites.blocks[layer]
         with contextlib.ExitStack() as stack:
-            _set_input(stack, block.projection, torch.cat(heads), read["head"])
-            _set_output(stack, block.attention, want["attention"], read["attention"])
-            _set_output(stack, block.mlp, want["mlp"], read["mlp"])
-            _set_output(stack, block.layer, [], read["residual"])
+            inner = torch.cat(heads).unsqueeze(0)
+            for name, values in read.items():
+                replace = (lambda _: inner) if name == "head" else partial(_replaced_rows, want.get(name, []))
+                stack.enter_context(hooked(block, name, replace))
+                stack.enter_context(hooked(block, name, partial(_kept, values)))  # reads what the one before left
             self.suffixes.forward(rows, first=layer, hidden=torch.cat(inputs) if layer else None, only=layer)
         for name, members in want.items():
             for begin, end, patch in members:
@@ -249,24 +255,15 @@ class Patcher:
                 raise PatchError(f"the patch at {where} changed other heads")
 
 
-def _set_input(stack: contextlib.ExitStack, module: torch.nn.Module, value: Tensor, read: list[Tensor]) -> None:
-    """Replace a module's input ``[1, tokens, width]``; a second hook reads what arrives."""
-    stack.enter_context(removing(module.register_forward_pre_hook(lambda _m, args: (value.unsqueeze(0), *args[1:]))))
-    stack.enter_context(removing(module.register_forward_pre_hook(lambda _m, args: read.append(args[0][0].clone()))))
+def _replaced_rows(parts: Sequence[tuple[int, int, Patch]], found: Tensor) -> Tensor | None:
+    """Return a module's output ``[1, rows, width]`` with some rows replaced."""
+    if not parts:
+        return None
+    hidden = found.clone()
+    for begin, end, patch in parts:
+        hidden[0, begin:end] = patch.values
+    return hidden
 
 
-def _set_output(
-    stack: contextlib.ExitStack, module: torch.nn.Module, parts: Sequence[tuple[int, int, Patch]], read: list[Tensor]
-) -> None:
-    """Replace some rows of a module's output; a second hook reads what is handed on."""
-
-    def replace(_module: Any, _args: Any, output: Any) -> Any:
-        if not parts:
-            return output
-        hidden = first(output).clone()
-        for begin, end, patch in parts:
-            hidden[0, begin:end] = patch.values
-        return (hidden, *output[1:]) if isinstance(output, tuple) else hidden
-
-    stack.enter_context(removing(module.register_forward_hook(replace)))
-    stack.enter_context(removing(module.register_forward_hook(lambda _m, _a, o: read.append(first(o)[0].clone()))))
+def _kept(seen: list[Tensor], found: Tensor) -> None:
+    seen.append(found[0].clone())

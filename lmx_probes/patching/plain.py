@@ -2,43 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 
 from lmx_files.errors import UserError
-from lmx_probes.patching.capture import first, removing
+from lmx_probes.patching.hooks import hooked
 from lmx_probes.patching.patch import Patch, Patcher, patch_from
 
 Tensor = torch.Tensor
 LENGTH = 12
 """Tokens of the text on which a model is checked."""
+TOLERANCE, TOLERANCE_OF_HALVES = 1e-3, 0.15
+"""Largest difference of logits, of their spread; the second for 16-bit weights."""
 
 
 @torch.no_grad()
 def plain_forward(patcher: Patcher, patch: Patch) -> Tensor:
     """Return the logits after the last token, fp32 ``[vocabulary]``, of a whole forward of the model's own code."""
-    block, places = patcher.sites.blocks[patch.layer], list(patch.positions)
-    columns = patcher.sites.columns(patch.head)
+    places, columns = list(patch.positions), patcher.sites.columns(patch.head)
 
-    def output(_module: Any, _args: Any, found: Any) -> Any:
-        hidden = first(found).clone()
-        hidden[0, places] = patch.values
-        return (hidden, *found[1:]) if isinstance(found, tuple) else hidden
-
-    def argument(_module: Any, args: Any) -> Any:
-        hidden = args[0].clone()
+    def replaced(found: Tensor) -> Tensor:
+        hidden = found.clone()
         part = hidden[0, places]
         part[:, columns] = patch.values
         hidden[0, places] = part
-        return (hidden, *args[1:])
+        return hidden
 
-    if patch.component == "head":
-        handle: Any = block.projection.register_forward_pre_hook(argument)
-    else:
-        module = {"residual": block.layer, "attention": block.attention, "mlp": block.mlp}[patch.component]
-        handle = module.register_forward_hook(output)
-    with removing(handle):
+    with hooked(patcher.sites.blocks[patch.layer], patch.component, replaced):
         ids = torch.tensor([patch.base.tokens], device=patcher.model.device)
         logits: Tensor = patcher.model(input_ids=ids, use_cache=False).logits[0, -1].float()
     return logits
@@ -58,7 +47,8 @@ def check(patcher: Patcher, name: str) -> float:
     generator = torch.Generator().manual_seed(0)
     base, source = torch.randint(0, vocabulary, (2, LENGTH), generator=generator).tolist()
     components = ("residual", "attention", "mlp", "head")
-    tolerance = 1e-3 if patcher.model.dtype == torch.float32 else 0.15
+    halves = patcher.model.dtype in (torch.float16, torch.bfloat16)
+    tolerance = TOLERANCE_OF_HALVES if halves else TOLERANCE
     try:
         of_base, of_source = patcher.capture([base, source], components)
         patches = [

@@ -14,8 +14,9 @@ from lmx_analysis.guided_curve.design import Cells, Design
 from lmx_analysis.guided_curve.lines import Knot
 from lmx_analysis.guided_curve.settings import probability, random_setting
 from lmx_analysis.stats import wilson
-from lmx_analysis.stats.joint import fieller, joint_critical, student
+from lmx_analysis.stats.joint import joint_critical, student
 from lmx_analysis.stats.linear import Linear
+from lmx_analysis.stats.ratios import fieller
 
 
 def fixed(value: float) -> Linear:

@@ -6,12 +6,12 @@ import contextlib
 
 import pytest
 
-from lmx_probes.mediation import planted
 from lmx_probes.mediation.measure import Grid, Meter, captured, chunk_effects
 from lmx_probes.mediation.roles import ROLES
-from lmx_probes.patching.capture import removing
+from lmx_probes.patching.hooks import removing
 from lmx_probes.patching.patch import Patcher, patch_from
-from tests.unit.mediation.shapes import model, texts
+from tests.unit.mediation import planted
+from tests.unit.patching.shapes import model, texts
 
 LENGTH = 24
 

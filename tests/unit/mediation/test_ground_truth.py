@@ -10,7 +10,6 @@ import pytest
 import torch
 
 from lmx_analysis.mediation.cells import OUTPUT, OWN, cells_of
-from lmx_probes.mediation import planted
 from lmx_probes.mediation.answers import Answers
 from lmx_probes.mediation.measure import Grid, Meter, captured, chunk_effects, chunk_pairs
 from lmx_probes.mediation.roles import ROLES, places_of
@@ -18,7 +17,7 @@ from lmx_probes.mediation.screen import chosen, screen
 from lmx_probes.mediation.trials import Trial
 from lmx_probes.patching.components import COMPONENTS
 from lmx_probes.patching.patch import Patcher
-from tests.unit.mediation import compiled
+from tests.unit.mediation import compiled, planted
 
 SHARES = ["nie", "nde", "interaction"]
 
@@ -170,8 +169,20 @@ def test_the_screen_finds_the_strongest_cells():
         model, trials = planted.model_of(plan), planted.trials_of(plan, 3)
         patcher, grid, effects, pairs = measured(model, trials, planted.answers(), (0, 1, 2))
         cells = cells_of(effects, pairs, plan.layers)
-        exact = dict(zip(map(tuple, cells.index.to_numpy().tolist()), np.abs(cells.shares("nie")), strict=True))
+        sizes = zip(map(tuple, cells.index.to_numpy().tolist()), np.abs(cells.shares("nie")), cells.marks, strict=True)
+        found = screen(patcher, trials, grid, planted.answers())
+        # the residual stream of the word that differs is measured in any case, so that to find it is no merit
+        near = range(max(plan.early - 2, 0), min(plan.early + 2, plan.layers))
+        assert {cell[1] for cell in found.own} == set(near)
+        assert {(cell[0], cell[3]) for cell in found.own} == {("residual", "swapped_item")}
+        exact = {cell: size for cell, size, mark in sizes if not mark and cell not in found.own}
+        assert set(found.ranked) == set(exact)  # nothing else takes room of the share
         top = sorted(exact, key=lambda cell: -exact[cell])[: round(0.05 * len(exact))]
-        picked = chosen(screen(patcher, trials, grid, planted.answers()), 0.1)
+        top = [cell for cell in top if exact[cell] > 0.02]  # the rest does nothing, and has no order
+        assert len(top) > 3
+        picked = chosen(found, 0.1)
+        assert found.own <= picked
+        assert len(picked - found.own) == round(0.1 * len(exact))
+        assert picked - found.own <= set(exact)
         recalls.append(len(set(top) & picked) / len(top))
     assert np.mean(recalls) >= 0.9

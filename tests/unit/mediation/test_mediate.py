@@ -20,9 +20,12 @@ from lmx_cli.analyses.mediate import mediate
 from lmx_files.errors import UserError
 from lmx_files.runs.folders import read_run
 from lmx_probes.mediation import study
+from lmx_probes.mediation.subject import Subject
 from lmx_tasks.category_counting import generate
 from tests.unit.mediation.counting_run import TASK, write_run
 from tests.unit.report.test_sections import studies
+
+OWN = Subject("tiny-oracle")
 
 
 def options(**given):
@@ -60,7 +63,8 @@ def test_the_files_of_a_study(finished):
             layer
         )
         assert layer["role"] not in ("all", "before")
-    assert found["controls"]["self_patch_largest_change"] < 1e-4
+    assert found["controls"]["self_patch_largest_change"] == 0.0
+    assert 0.0 <= found["controls"]["self_patch_computed_again_largest_change"] < 1e-4
     assert found["controls"]["position_before_the_word_largest_share"] == 0.0
 
 
@@ -127,26 +131,26 @@ def test_an_interrupted_measurement_goes_on(run, tmp_path):
             yield part
 
     with pytest.raises(StoppedError):
-        study.run_study(read_run(run), tmp_path / "a", None, "cpu", "float32", asked, stopping)
+        study.run_study(read_run(run), tmp_path / "a", OWN, "cpu", "float32", asked, stopping)
     assert len(list((tmp_path / "a" / "parts").glob("*.done"))) == 2
     assert not (tmp_path / "a" / "effects.parquet").exists()
     done = []
     study.run_study(
-        read_run(run), tmp_path / "a", None, "cpu", "float32", asked, lambda parts: done.extend(parts) or parts
+        read_run(run), tmp_path / "a", OWN, "cpu", "float32", asked, lambda parts: done.extend(parts) or parts
     )
     assert 0 not in done
     assert 1 not in done
-    study.run_study(read_run(run), tmp_path / "b", None, "cpu", "float32", asked, lambda parts: parts)
+    study.run_study(read_run(run), tmp_path / "b", OWN, "cpu", "float32", asked, lambda parts: parts)
     for name in ("effects", "pairs", "controls"):
         assert (tmp_path / "a" / f"{name}.parquet").read_bytes() == (tmp_path / "b" / f"{name}.parquet").read_bytes()
 
 
 def test_another_study_does_not_go_on_with_what_is_there(run, tmp_path):
     asked = study.Options(components=("residual",), pairs=4, both=False)
-    study.run_study(read_run(run), tmp_path, None, "cpu", "float32", asked, lambda parts: parts)
+    study.run_study(read_run(run), tmp_path, OWN, "cpu", "float32", asked, lambda parts: parts)
     other = study.Options(components=("residual",), pairs=4, both=False, seed=5)
     with pytest.raises(UserError, match="holds measurements of other pairs"):
-        study.run_study(read_run(run), tmp_path, None, "cpu", "float32", other, lambda parts: parts)
+        study.run_study(read_run(run), tmp_path, OWN, "cpu", "float32", other, lambda parts: parts)
 
 
 def test_a_screened_study_measures_what_was_chosen(run, tmp_path):
@@ -156,7 +160,9 @@ def test_a_screened_study_measures_what_was_chosen(run, tmp_path):
     keys = ["component", "layer", "head", "role"]
     measured = set(map(tuple, effects[keys].drop_duplicates().to_numpy().tolist()))
     assert measured == set(map(tuple, screen.loc[screen["chosen"], keys].to_numpy().tolist()))
-    assert screen["chosen"].mean() < 0.15
+    free = screen[screen["ranked"]]
+    assert free["chosen"].sum() == round(0.1 * len(free))
+    assert not free["role"].isin(("all", "before")).any()
 
 
 def docs(**changes):
@@ -189,6 +195,11 @@ def test_samples_of_something_else_are_refused_in_one_line(given, message, tmp_p
         ({"components": "residual,atention"}, "unknown component 'atention': did you mean 'attention'"),
         ({"layers": "0-9"}, "no layer 3: the model's are 0 to 2"),
         ({"layers": "last"}, "give numbers with commas or a range"),
+        ({"layers": "2-0"}, r"the range 2-0 has nothing in it: write 0-2"),
+        ({"layers": ","}, "no number is named"),
+        ({"components": ","}, "no component is named: give some of residual, attention"),
+        ({"roles": ","}, "no role is named: give some of swapped_item"),
+        ({"components": "mlp", "roles": "all,before"}, "measured of the residual stream only"),
         ({"heads": "7", "components": "head"}, "no head 7"),
         ({"roles": "cues"}, "unknown role 'cues': did you mean 'cue'"),
         ({"dtype": "float8"}, "unknown --dtype"),

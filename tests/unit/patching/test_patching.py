@@ -10,7 +10,7 @@ from lmx_probes.patching import attend, suffix
 from lmx_probes.patching.components import COMPONENTS, sites_of
 from lmx_probes.patching.patch import Patch, Patcher, PatchError, patch_from
 from lmx_probes.patching.plain import check, plain_forward
-from tests.unit.mediation.shapes import SHAPES, model, texts
+from tests.unit.patching.shapes import SHAPES, model, texts
 
 LENGTH = 14
 PLACES = ((3,), (7,), (LENGTH - 1,), (3, 4, 9), tuple(range(2, LENGTH)))
