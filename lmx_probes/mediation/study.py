@@ -27,8 +27,7 @@ from lmx_probes.patching.components import COMPONENTS
 from lmx_probes.patching.memory import keep_freed_memory
 from lmx_probes.patching.patch import Patcher
 from lmx_probes.patching.plain import check
-from lmx_tasks.category_counting.pairs import Listed, Pair, listed, make_pairs, passed_over
-from lmx_tasks.category_counting.words import LISTS
+from lmx_tasks.category_counting.pairs import SHIPPED, Listed, Pair, listed, make_pairs, passed_over
 
 Progress = Callable[[Sequence[int]], Iterable[int]]
 
@@ -98,7 +97,7 @@ def read_questions(run: Run, task: str | None) -> tuple[str, list[Listed], dict[
     if not questions:
         raise UserError(
             f"no question of {task} can be used: {dict(left)}. The category must be asked for before the list, or "
-            f"nothing can be counted while it is read, and the words must be of the lists {' or '.join(LISTS)}"
+            f"nothing can be counted while it is read, and the words must be of the lists {SHIPPED}"
         )
     return task, questions, right, left
 

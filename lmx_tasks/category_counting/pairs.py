@@ -21,6 +21,7 @@ from lmx_tasks.category_counting.words import DEFAULT_LISTS, LISTS, Category, by
 KINDS = ("add", "remove", "target", "distractor")
 """``add``: a word outside the category becomes one of it, count + 1; ``remove``: count - 1. Controls: a word of the
 category becomes another one (``target``), a word outside it another one outside it (``distractor``)."""
+SHIPPED = " or ".join(LISTS)
 TRIES = 40
 """Replacements that are tried for one that has as many tokens."""
 Tokens = Callable[[str], Sequence[int]]
