@@ -175,9 +175,11 @@ def combine(
 
 
 def _asked(run: Run, text: GuidedText) -> Asked:
-    consultations = text.consultations
+    where, consultations = f"document {text.doc_id} of {text.task}", text.consultations
+    if not text.trace.get("prompt_tokens"):
+        raise UserError(f"{where}: its trace does not say how many tokens its prompt has: run it again")
     return Asked(
-        f"document {text.doc_id} of {text.task}",
+        where,
         text.prompt,
         int(text.trace["prompt_tokens"]),
         bool(run.decoding.get("truncated_prompts")),

@@ -153,6 +153,12 @@ def test_no_file_of_a_run_has_to_be_a_good_one(try_out, good, command, shape):
         try_out(command, [(name, shape)])
 
 
+def test_a_trace_that_lacks_the_length_of_its_prompt_is_named(try_out, good):
+    [traces] = [name for name in good if name.startswith("traces_")]
+    message = try_out(guided_stats, [((traces, (1, "trace", "prompt_tokens")), "drop", 0)])
+    assert "document 1 of toy: its trace does not say how many tokens its prompt has" in message
+
+
 def fuzz(try_out, good, examples):
     @settings(
         max_examples=examples,
