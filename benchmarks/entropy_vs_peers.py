@@ -48,7 +48,8 @@ def texts_of(kind: str, count: int) -> Pairs:
     if kind == "book":
         return [("", prose)] * count
     if size := SIZES.get(kind):
-        return [("", prose[i * size : i * size + size].strip()) for i in range(count)]
+        begins = ((i * size) % (len(prose) - size) for i in range(count))
+        return [("", prose[begin : begin + size].strip()) for begin in begins]
     example = "Text: {}\nSummary: {}\n\n"
     shots = example.format(prose[:1400], prose[1400:1600]) + example.format(prose[1600:3000], prose[3000:3200])
     own = [prose[4000 + i * 300 : 4300 + i * 300].strip() for i in range(count)]
@@ -116,7 +117,8 @@ def speeds(kind: str, folder: str, options: argparse.Namespace, peers: list[str]
 
 def memory(folder: str) -> dict[str, Any]:
     """Return the peak memory in MB of reading few and many texts, and a long one, and of the loaded model alone."""
-    cases = {"10 texts": ("lmx", "tiny", 10), "1000 texts": ("lmx", "tiny", 1000),
+    cases = {"10 texts": ("lmx", "tiny", 10), "100 texts": ("lmx", "tiny", 100),
+             "1000 texts": ("lmx", "tiny", 1000), "3000 texts": ("lmx", "tiny", 3000),
              f"{LONG} tokens": ("lmx", "book", 1), "model": ("load", "tiny", 1)}  # fmt: skip
     return {name: run(arm, kind, folder, n, None, 1)["peak_mb"] for name, (arm, kind, n) in cases.items()}
 
